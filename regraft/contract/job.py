@@ -1,0 +1,101 @@
+"""`JobSpec`: the one definition of a job's parameters, from the client's body to the engine."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from regraft.contract.catalog import BACKBONES, DEFAULT_BACKBONE
+from regraft.contract.ids import DatasetId
+from regraft.contract.naming import MODEL_NAME_PATTERN, Metadata, Text, slug
+
+Auto = Literal["auto"]
+MAX_SEED = 2**63 - 1
+
+
+class Strict(BaseModel):
+    """Base of what a user sends: frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Base(Strict):
+    """Where training starts: a backbone of the catalogue."""
+
+    backbone: str = Field(default=DEFAULT_BACKBONE, max_length=64)
+
+    @field_validator("backbone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in BACKBONES:
+            raise ValueError(f"unknown backbone {name!r}; choose one of: {', '.join(BACKBONES)}")
+        return name
+
+
+class LinearProbe(Strict):
+    """A linear head on the frozen backbone, its L2 chosen by cross-validation."""
+
+    type: Literal["linear_probe"] = "linear_probe"
+
+
+class Validation(Strict):
+    """How target images are held out for evaluation: a stratified share, drawn by the seed."""
+
+    fraction: float = Field(default=0.2, ge=0.0, le=0.5)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+
+
+class Hyperparameters(Strict):
+    """What every training has; `auto` lets the strategy choose.
+
+    For `linear_probe`, `epochs` bounds the solver's iterations, `batch_size` is the forward
+    pass's, `weight_decay` fixes the L2 instead of choosing it, and `learning_rate` is unused.
+    """
+
+    epochs: Annotated[int, Field(ge=1, le=1000)] | Auto = "auto"
+    batch_size: Annotated[int, Field(ge=1, le=1024)] | Auto = "auto"
+    learning_rate: Annotated[float, Field(gt=0.0, le=10.0)] | Auto = "auto"
+    weight_decay: Annotated[float, Field(ge=0.0, le=10_000.0)] | Auto = "auto"
+
+
+class Limits(Strict):
+    """When to give up: minutes of running, over all attempts."""
+
+    max_minutes: int = Field(default=60, ge=1, le=1440)
+
+
+class JobSpec(Strict):
+    """What to train, on what, and how; validated once, at the edge."""
+
+    dataset: DatasetId
+    test_dataset: DatasetId | None = None
+    base: Base = Base()
+    strategy: LinearProbe = LinearProbe()
+    validation: Validation = Validation()
+    hyperparameters: Hyperparameters = Hyperparameters()
+    limits: Limits = Limits()
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    exports: list[Literal["onnx"]] = Field(default=["onnx"], max_length=4)
+    comparisons: list[Literal["from_scratch"]] = Field(default=[], max_length=4)
+
+
+class JobSubmission(JobSpec):
+    """The body of `POST /v1/jobs`: a spec's fields, and what the job is called."""
+
+    name: Text | None = None
+    register_as: str | None = Field(default=None, pattern=MODEL_NAME_PATTERN)
+    metadata: Metadata = {}
+    priority: int = Field(default=0, ge=-100, le=100)
+
+    @model_validator(mode="after")
+    def _distinct_sets(self) -> Self:
+        if self.test_dataset == self.dataset:
+            raise ValueError("test_dataset must be another dataset than dataset")
+        return self
+
+    def spec(self) -> JobSpec:
+        """Return the spec alone."""
+        return JobSpec.model_validate({name: getattr(self, name) for name in JobSpec.model_fields})
+
+    def model_name(self) -> str:
+        """Return the registry name the model will have: given, from the name, or `model`."""
+        return self.register_as or slug(self.name or "") or "model"

@@ -1,0 +1,142 @@
+"""The JSON lines between a supervisor and its trainer, one message a line; no torch here.
+
+In: `run`, `cancel`, `stop`. Out: `ready`, `progress`, `event`, `metrics`, `produced`, `done`,
+`failed`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from regraft.contract.errors import ErrorCode
+from regraft.contract.metrics import JobMetrics, Transfer
+from regraft.contract.resources import Progress
+from regraft.contract.status import EventLevel
+from worker.engine.runspec import RunSpec
+
+
+class Message(BaseModel):
+    """Base of all messages."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def line(self) -> str:
+        """Return the message as one JSON line, newline included."""
+        return self.model_dump_json(by_alias=True) + "\n"
+
+
+class Run(Message):
+    """Start a run; the trainer takes one at a time."""
+
+    type: Literal["run"] = "run"
+    spec: RunSpec
+
+
+class Cancel(Message):
+    """End the run at the next safe point and drop what it made."""
+
+    type: Literal["cancel"] = "cancel"
+
+
+class Stop(Message):
+    """End training early and keep the best model so far."""
+
+    type: Literal["stop"] = "stop"
+
+
+class Ready(Message):
+    """The trainer has imported what it needs and waits for a run."""
+
+    type: Literal["ready"] = "ready"
+
+
+class ProgressReport(Message):
+    """Where the run is."""
+
+    type: Literal["progress"] = "progress"
+    progress: Progress
+
+
+class EventReport(Message):
+    """A line for the job's history."""
+
+    type: Literal["event"] = "event"
+    level: EventLevel = "info"
+    message: str
+    data: dict[str, object] = {}
+
+
+class MetricsReport(Message):
+    """Values of named series at one step."""
+
+    type: Literal["metrics"] = "metrics"
+    step: int
+    values: dict[str, float]
+
+
+class BlobRef(Message):
+    """A file the run wrote: its path, hash and size; `shared` ones depend on public data only."""
+
+    type: Literal["blob"] = "blob"
+    path: Path
+    sha256: str
+    size: int
+    shared: bool = False
+
+
+class Segment(Message):
+    """A range of a blob, in bytes; the segments of a file, end to end, are its content."""
+
+    type: Literal["segment"] = "segment"
+    sha256: str
+    shared: bool
+    offset: int
+    length: int
+
+
+class ProducedFile(Message):
+    """A file of the model: name, whole size and hash, and the segments it is made of."""
+
+    type: Literal["file"] = "file"
+    name: str
+    size: int
+    sha256: str
+    segments: list[Segment]
+
+
+class Produced(Message):
+    """Everything the model consists of; the blobs lie in the run's workspace or caches."""
+
+    type: Literal["produced"] = "produced"
+    blobs: list[BlobRef]
+    files: list[ProducedFile]
+
+
+class Done(Message):
+    """The run succeeded; `produced` came before."""
+
+    type: Literal["done"] = "done"
+    labels: list[str]
+    metrics: JobMetrics
+    transfer: Transfer
+    lineage: dict[str, object]
+    num_images: int
+
+
+class Failed(Message):
+    """The run failed or was cancelled; `code` is null for a cancel."""
+
+    type: Literal["failed"] = "failed"
+    code: ErrorCode | None
+    message: str
+    param: str | None = None
+
+
+ToTrainer = Annotated[Run | Cancel | Stop, Field(discriminator="type")]
+FromTrainer = Annotated[
+    Ready | ProgressReport | EventReport | MetricsReport | Produced | Done | Failed,
+    Field(discriminator="type"),
+]
+to_trainer: TypeAdapter[ToTrainer] = TypeAdapter(ToTrainer)
+from_trainer: TypeAdapter[FromTrainer] = TypeAdapter(FromTrainer)

@@ -1,0 +1,40 @@
+"""`RunSpec`: a job spec and the local paths that the engine works with; no torch here."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from regraft.contract.job import JobSpec
+
+
+class DataSource(BaseModel):
+    """Where the images of one dataset lie.
+
+    `folder` is a class-per-folder tree (from a shell), `pack` a pack file with its JSON index
+    (from the supervisor, see `worker.engine.packs`); exactly one is given.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: Path | None = None
+    pack: Path | None = None
+
+
+class RunSpec(BaseModel):
+    """One run of the engine.
+
+    `cache` is shared by runs of one tenant and may be deleted at any time; `shared_cache` holds
+    what only depends on public weights; `workspace` belongs to this run and attempt alone.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run: str
+    spec: JobSpec
+    data: DataSource
+    test_data: DataSource | None = None
+    workspace: Path
+    cache: Path
+    shared_cache: Path
+    weights_dir: Path | None = None
+    num_threads: int | None = None
