@@ -1,0 +1,16 @@
+"""The one task's name and the queues' names: all that crosses Redis besides a job's id."""
+
+from regraft.contract.status import JobKind
+
+RUN_TASK = "regraft.run"
+INGEST_CLASS = "ingest"
+
+
+def queue_name(device_class: str) -> str:
+    """Return the Celery queue of a device class (`cpu`, `cuda`, `ingest`)."""
+    return f"regraft.{device_class}"
+
+
+def device_class_of(kind: JobKind, trainer_class: str) -> str:
+    """Return the device class that a job of this kind needs."""
+    return INGEST_CLASS if kind is JobKind.INGEST else trainer_class

@@ -1,0 +1,78 @@
+"""One typed settings class for every process, read from `REGRAFT_…` variables.
+
+Times are in seconds, sizes in bytes.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+class UploadLimits(BaseSettings):
+    """What one upload may hold; the container is checked before a row exists."""
+
+    model_config = SettingsConfigDict(env_prefix="REGRAFT_UPLOAD_", frozen=True)
+
+    max_bytes: int = 512 * MIB
+    max_uncompressed_bytes: int = 2048 * MIB
+    max_entries: int = 20_000
+    max_classes: int = 1_000
+    max_ratio: int = 100
+    max_name_bytes: int = 255
+    max_image_bytes: int = 64 * MIB
+    max_pixels: int = 25_000_000
+    min_side: int = 8
+    max_aspect_ratio: int = 50
+
+
+class Timings(BaseSettings):
+    """The durable runtime's clockwork; tests scale it down."""
+
+    model_config = SettingsConfigDict(env_prefix="REGRAFT_TIMING_", frozen=True)
+
+    lease: float = 60.0
+    heartbeat: float = 10.0
+    self_fence: float = 40.0
+    reaper_interval: float = 5.0
+    redispatch: float = 30.0
+    dispatch_interval: float = 0.025
+    stall: float = 600.0
+    kill_grace: float = 10.0
+    drain: float = 60.0
+
+
+class Settings(BaseSettings):
+    """Everything a process of ours may be told from outside."""
+
+    model_config = SettingsConfigDict(env_prefix="REGRAFT_", frozen=True)
+
+    env: Literal["development", "production"] = "development"
+    home: Path = Path(".regraft")
+    database_url: str = ""
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    device_class: str = "cpu"
+    weights_dir: Path | None = None
+    trainer_threads: int | None = None
+    trainer_max_runs: int = 50
+    trainer_memory: int | None = None
+    log_level: str = "INFO"
+    max_losses: int = 3
+    max_retries: int = 3
+    uploads: UploadLimits = Field(default_factory=UploadLimits)
+    timings: Timings = Field(default_factory=Timings)
+
+    @property
+    def url(self) -> str:
+        """The database's SQLAlchemy URL; SQLite below `home` unless one is set."""
+        return self.database_url or f"sqlite:///{self.home.resolve() / 'regraft.db'}"
+
+
+@cache
+def settings() -> Settings:
+    """Return this process's settings, read once."""
+    return Settings()

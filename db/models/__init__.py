@@ -1,0 +1,26 @@
+"""The tables, one module for each subject; importing this package registers them all."""
+
+from db.models.blob import Blob, BlobChunk
+from db.models.dataset import Dataset, Image
+from db.models.job import Job, JobEvent, JobMetric, JobResult
+from db.models.model import FileSegment, Model, ModelFile
+from db.models.slot import WorkerSlot
+from db.models.tenant import ApiKey, Idempotency, Tenant
+
+__all__ = [
+    "ApiKey",
+    "Blob",
+    "BlobChunk",
+    "Dataset",
+    "FileSegment",
+    "Idempotency",
+    "Image",
+    "Job",
+    "JobEvent",
+    "JobMetric",
+    "JobResult",
+    "Model",
+    "ModelFile",
+    "Tenant",
+    "WorkerSlot",
+]

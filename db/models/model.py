@@ -1,0 +1,57 @@
+"""Trained models and their files; a file is an ordered list of ranges of blobs."""
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base, Epoch, Json, now
+
+
+class Model(Base):
+    """One version under a name, made by one job."""
+
+    __tablename__ = "model"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name", "version"),
+        Index("ix_model_tenant_id_id", "tenant_id", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
+    name: Mapped[str] = mapped_column(String(63))
+    version: Mapped[int]
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), unique=True)
+    backbone: Mapped[str] = mapped_column(String(64))
+    strategy: Mapped[str] = mapped_column(String(40))
+    labels: Mapped[list[str]] = mapped_column(Json)
+    metrics: Mapped[dict[str, object]] = mapped_column(Json)
+    transfer: Mapped[dict[str, object]] = mapped_column(Json)
+    lineage: Mapped[dict[str, object]] = mapped_column(Json)
+    created_at: Mapped[float] = mapped_column(Epoch, default=now())
+    user_metadata: Mapped[dict[str, str]] = mapped_column("metadata", Json, default=dict)
+
+
+class ModelFile(Base):
+    """A downloadable file: whole size in bytes and hash, computed once by the worker."""
+
+    __tablename__ = "model_file"
+
+    model_id: Mapped[str] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+
+
+class FileSegment(Base):
+    """`length` bytes from `offset` of a blob; a file is its segments in the order of `seq`."""
+
+    __tablename__ = "file_segment"
+
+    model_id: Mapped[str] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    file_name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
+    scope: Mapped[str] = mapped_column(String(40))
+    blob_sha256: Mapped[str] = mapped_column(String(64))
+    offset: Mapped[int] = mapped_column(BigInteger)
+    length: Mapped[int] = mapped_column(BigInteger)

@@ -1,0 +1,78 @@
+"""Engines and transactions: one `write()` or `read()` block is one short transaction.
+
+On SQLite a write begins IMMEDIATE, so that it waits for its turn instead of failing half-way.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+_BUSY_SECONDS = 10
+
+
+class Database:
+    """One database, opened by URL; share one object in a process, make a new one after a fork."""
+
+    def __init__(self, url: str, pool_size: int = 5) -> None:
+        self.engine = _engine(url, pool_size)
+        self._reader = self.engine.execution_options(sqlite_begin="DEFERRED")
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded database."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Yield a session whose transaction commits at the block's end, or rolls back."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Yield a session that sees one snapshot and writes nothing."""
+        with Session(self._reader, expire_on_commit=False, autoflush=False) as session:
+            yield session
+
+    def dispose(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def _engine(url: str, pool_size: int) -> Engine:
+    if make_url(url).get_backend_name() == "sqlite":
+        engine = create_engine(url, pool_size=pool_size, connect_args={"timeout": _BUSY_SECONDS})
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    options = (
+        "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
+    )
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        connect_args={"options": options, "connect_timeout": 5},
+    )
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    # The driver's own transaction control would begin too late; we begin ourselves below.
+    connection.isolation_level = None
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={_BUSY_SECONDS * 1000}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+    connection.exec_driver_sql(f"BEGIN {mode}")

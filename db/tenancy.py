@@ -1,0 +1,23 @@
+"""The one helper through which a tenant's rows are read: no query on a tenant's table without it.
+
+A test reads every repository's source and refuses a bare `select` on such a table.
+"""
+
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Mapped
+
+
+class TenantOwned(Protocol):
+    """A table whose every row belongs to one tenant."""
+
+    tenant_id: Mapped[str]
+
+
+Row = TypeVar("Row", bound=TenantOwned)
+
+
+def scoped(table: type[Row], tenant_id: str) -> Select[Row]:
+    """Return a select on `table` that sees this tenant's rows and no others."""
+    return select(table).where(table.tenant_id == tenant_id)
