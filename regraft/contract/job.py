@@ -1,8 +1,8 @@
 """`JobSpec`: the one definition of a job's parameters, from the client's body to the engine."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from regraft.contract.catalog import BACKBONES, DEFAULT_BACKBONE
 from regraft.contract.ids import DatasetId
@@ -13,9 +13,9 @@ MAX_SEED = 2**63 - 1
 
 
 class Strict(BaseModel):
-    """Base of what a user sends: frozen, and an unknown field is an error."""
+    """Base of what a user sends: frozen, no unknown field, and no `true` or "5" for a number."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Base(Strict):
@@ -86,11 +86,12 @@ class JobSubmission(JobSpec):
     metadata: Metadata = {}
     priority: int = Field(default=0, ge=-100, le=100)
 
-    @model_validator(mode="after")
-    def _distinct_sets(self) -> Self:
-        if self.test_dataset == self.dataset:
-            raise ValueError("test_dataset must be another dataset than dataset")
-        return self
+    @field_validator("test_dataset")
+    @classmethod
+    def _another(cls, test_dataset: str | None, info: ValidationInfo) -> str | None:
+        if test_dataset is not None and test_dataset == info.data.get("dataset"):
+            raise ValueError("must be another dataset than `dataset`")
+        return test_dataset
 
     def spec(self) -> JobSpec:
         """Return the spec alone."""

@@ -1,11 +1,10 @@
 """The resources of the HTTP contract as the service shows them: datasets, jobs, models, lists."""
 
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from regraft.contract.errors import JobError
-from regraft.contract.job import JobSpec
 from regraft.contract.metrics import JobMetrics, Shown, Transfer
 from regraft.contract.status import DatasetStatus, EventLevel, EventType, Phase, ShownStatus
 from regraft.contract.verdict import Verdict
@@ -97,6 +96,38 @@ class Usage(Shown):
     num_images: int | None = None
 
 
+class ShownBase(Shown):
+    """Where training starts; a reader takes backbones that it does not know."""
+
+    backbone: str | None = None
+
+
+class ShownStrategy(Shown, extra="allow"):
+    """The strategy of a job, with whatever belongs to it."""
+
+    type: str
+
+
+class ShownSpec(Shown, extra="allow"):
+    """A `JobSpec` as a reader takes it: an older client must not choke on a newer job."""
+
+    dataset: str
+    test_dataset: str | None = None
+    base: ShownBase
+    strategy: ShownStrategy
+    validation: JsonObject
+    hyperparameters: JsonObject
+    limits: JsonObject
+    seed: int
+    exports: list[str]
+    comparisons: list[str] = Field(default=[])
+
+
+def _plain(value: object) -> object:
+    """Let a service that holds a `JobSpec` show it."""
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+
 class Job(Shown):
     """An adaptation job."""
 
@@ -105,7 +136,7 @@ class Job(Shown):
     name: str | None
     status: ShownStatus
     status_reason: str | None
-    spec: JobSpec
+    spec: Annotated[ShownSpec, BeforeValidator(_plain)]
     register_as: str
     progress: Progress | None
     queue: Queue | None

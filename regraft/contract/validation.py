@@ -1,7 +1,7 @@
 """From a failed validation to error details: each field's path as in the body, said once."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from regraft.contract.errors import ErrorDetail
 
 MAX_DETAILS = 100
-_BRANCH = re.compile(r"(constrained-|function-|nullable|literal\[|int$|float$|str$|bool$)")
+_BRANCH = re.compile(r"(constrained-|function-|nullable|literal\[|int$|float$|str$|bool$|\[key\]$)")
 
 
 def details(error: ValidationError, prefix: str = "") -> list[ErrorDetail]:
@@ -20,7 +20,7 @@ def details(error: ValidationError, prefix: str = "") -> list[ErrorDetail]:
     """
     found: dict[str, Mapping[str, Any]] = {}
     for fault in error.errors(include_url=False, include_input=False):
-        path = _path(fault["loc"], prefix)
+        path = _path(fault["loc"], prefix, named_by_user=fault["type"] == "extra_forbidden")
         if path not in found or found[path]["type"] == "literal_error":
             found[path] = fault
     return [
@@ -29,13 +29,16 @@ def details(error: ValidationError, prefix: str = "") -> list[ErrorDetail]:
     ]
 
 
-def _path(loc: Iterable[int | str], prefix: str) -> str:
-    """Return `hyperparameters.epochs` from a location, without the names of union branches."""
+def _path(loc: Sequence[int | str], prefix: str, *, named_by_user: bool) -> str:
+    """Return `hyperparameters.epochs` from a location, without the names of union branches.
+
+    The last name of an unknown field is the user's own, whatever it looks like.
+    """
     parts = [prefix] if prefix else []
-    for item in loc:
+    for place, item in enumerate(loc, start=1):
         if isinstance(item, int):
             parts.append(str(item))
-        elif not _BRANCH.match(item):
+        elif not _BRANCH.match(item) or (named_by_user and place == len(loc)):
             parts.append(printable(item, 64))
     return ".".join(parts)
 
