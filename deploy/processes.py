@@ -1,0 +1,40 @@
+"""Starting and stopping the stack's processes so that none is left behind.
+
+Each child leads a process group of its own and dies with the launcher, however that ends.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from core.processes import bound
+
+_GRACE_SECONDS = 10
+
+
+def start(
+    command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a process in the background with its output appended to `log`."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            bound(list(command), signal.SIGTERM),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=None if environment is None else dict(environment),
+            start_new_session=True,
+        )
+
+
+def stop(process: subprocess.Popen[bytes], grace: float = _GRACE_SECONDS) -> int:
+    """End a process: TERM, then KILL for its whole group after `grace` seconds."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(grace)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()

