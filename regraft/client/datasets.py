@@ -1,0 +1,135 @@
+"""Datasets: push a folder or a zip, read them, page through their images, wait for the verdicts.
+
+May import httpx2, the contract and this package's own modules.
+"""
+
+import io
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+
+from regraft.client.download import OnBytes
+from regraft.client.errors import DatasetInvalid, InvalidInput
+from regraft.client.pack import pack
+from regraft.client.transport import Transport, idempotent, new_key, path
+from regraft.client.waiting import poll
+from regraft.contract.resources import Dataset, Image, Page
+from regraft.contract.verdict import Verdict
+
+
+class Datasets:
+    """What the service knows of the merchant's images."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def push(
+        self,
+        source: str | Path,
+        name: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        on_progress: OnBytes | None = None,
+        idempotency_key: str | None = None,
+    ) -> Dataset:
+        """Upload a folder of class folders, or a zip of one; the name defaults to the folder's.
+
+        The dataset comes back in status `processing`: see `wait`.
+
+        Raises:
+            InvalidInput: the folder or file cannot make a dataset; nothing was sent.
+        """
+        given = Path(source)
+        fields = {"name": name or given.resolve().stem}
+        if metadata:
+            fields["metadata"] = json.dumps(dict(metadata))
+        key = idempotency_key or new_key()
+        with _as_zip(given) as packed, _Metered(packed, on_progress) as content:
+            return self._send(content, fields, key)
+
+    def _send(self, content: io.BufferedReader, fields: dict[str, str], key: str) -> Dataset:
+        # One boundary for every retry: with one key, the body must be the same to the byte.
+        kind = f"multipart/form-data; boundary={new_key()}"
+
+        def make(http: httpx2.Client) -> httpx2.Request:
+            return http.build_request(
+                "POST",
+                path("datasets"),
+                data=fields,
+                files={"file": ("dataset.zip", content, "application/zip")},
+                headers={"Content-Type": kind, **idempotent(key)},
+            )
+
+        return self._transport.call(make, Dataset)
+
+    def get(self, dataset: str) -> Dataset:
+        """Return one dataset."""
+        return self._transport.get(path("datasets", dataset), Dataset)
+
+    def list(self, *, page_size: int = 100) -> Iterator[Dataset]:
+        """Yield all datasets, newest first."""
+        return self._transport.pages(path("datasets"), Page[Dataset], {"limit": page_size})
+
+    def images(
+        self, dataset: str, *, verdict: Verdict | str | None = None, page_size: int = 100
+    ) -> Iterator[Image]:
+        """Yield the images of a dataset, or those with one verdict."""
+        params = {"limit": page_size, "verdict": verdict and str(verdict)}
+        return self._transport.pages(path("datasets", dataset, "images"), Page[Image], params)
+
+    def wait(
+        self,
+        dataset: str,
+        *,
+        on_update: Callable[[Dataset], None] | None = None,
+        timeout: float | None = None,
+    ) -> Dataset:
+        """Return the dataset once it is ready; `timeout` in seconds.
+
+        Raises:
+            DatasetInvalid: the upload made no usable dataset.
+            WaitTimeout: the time is up.
+        """
+        done = poll(
+            lambda: self.get(dataset), lambda it: it.status != "processing", on_update, timeout
+        )
+        if done.status == "invalid":
+            raise DatasetInvalid(done)
+        return done
+
+
+class _Metered(io.BufferedReader):
+    """A file that says how much of it has been read; rewinding it starts the count again."""
+
+    def __init__(self, path: Path, on_progress: OnBytes | None) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = path.stat().st_size
+        self._on_progress = on_progress
+
+    def read(self, size: int | None = -1) -> bytes:
+        chunk = super().read(size)
+        if self._on_progress is not None:
+            self._on_progress(self.tell(), self._size)
+        return chunk
+
+
+@contextmanager
+def _as_zip(source: Path) -> Iterator[Path]:
+    """Give `source` as a zip; a folder is packed into a temporary file that goes away."""
+    if source.is_dir():
+        with tempfile.TemporaryDirectory(prefix="regraft-") as room:
+            packed = Path(room, "dataset.zip")
+            with packed.open("wb") as target:
+                pack(source, target)
+            yield packed
+        return
+    if not source.is_file():
+        raise InvalidInput(f"{source} does not exist")
+    if not zipfile.is_zipfile(source):
+        raise InvalidInput(f"{source} is neither a folder nor a zip file")
+    yield source
