@@ -1,0 +1,330 @@
+"""Checks of an uploaded zip as a container, for the API (before a row exists) and for ingest.
+
+Nothing is extracted to a name and no image is decoded here. May import the standard library,
+core and regraft.contract.
+"""
+
+import contextlib
+import stat
+import struct
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from core.manifest import MANIFESTS, ArchiveError, Listed, parse_manifest
+from core.settings import MIB, UploadLimits
+from regraft.contract.errors import ErrorCode
+
+__all__ = ["ArchiveError", "Contents", "Entry", "inspect", "read_member"]
+
+_PIECE = 64 * 1024
+_RATIO_FLOOR = MIB
+_RECORD_BUDGET = 1024  # bytes of central directory for each entry, names and extra fields included
+_LOCAL_MAGIC = b"PK\x03\x04"
+_END_MAGIC = b"PK\x05\x06"
+_END = struct.Struct("<4s4H2LH")
+_END64_LOCATOR = struct.Struct("<4sLQL")
+_MAX_COMMENT = 65_535
+_LOCAL_HEADER = 30
+_UTF8_NAME = 0x800
+_ENCRYPTED = 0x41
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+_BROKEN = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    ValueError,
+)
+
+
+class Entry(NamedTuple):
+    """One file: `member` names it in the zip, `path` is shown, `size` is declared, in bytes."""
+
+    member: str
+    path: str
+    label: str | None
+    size: int
+    group: str | None = None
+    split: str | None = None
+
+
+class Contents(NamedTuple):
+    """What a zip holds: its files in the zip's order, and its labels in alphabetical order."""
+
+    entries: tuple[Entry, ...]
+    labels: tuple[str, ...]
+
+
+def inspect(path: Path, limits: UploadLimits) -> Contents:
+    """Check a zip as a container and return its files with their labels.
+
+    The label is the first folder that varies, or what a manifest at the top says.
+    Raises `ArchiveError` for the first fault found.
+    """
+    try:
+        with path.open("rb") as source:
+            _check_container(source, limits)
+            with zipfile.ZipFile(source) as archive:
+                return _contents(archive, limits)
+    except _BROKEN as error:
+        raise ArchiveError(
+            ErrorCode.DATASET_INVALID, "The file is not a zip, or it is cut short or damaged."
+        ) from error
+
+
+def read_member(archive: zipfile.ZipFile, entry: Entry, limit: int) -> Iterator[bytes]:
+    """Yield a file's bytes in pieces of at most 64 KiB.
+
+    Counts what really comes out: raises `ArchiveError` beyond `limit` bytes or beyond the
+    declared size, and where the data is damaged.
+    """
+    count, allowed = 0, min(limit, entry.size)
+    try:
+        with archive.open(entry.member) as source:
+            while piece := source.read(_PIECE):
+                count += len(piece)
+                if count > allowed:
+                    raise ArchiveError(
+                        ErrorCode.TOO_LARGE_UNCOMPRESSED,
+                        f"{entry.path} unpacks to over {allowed} bytes.",
+                    )
+                yield piece
+    except (*_BROKEN, KeyError, RuntimeError) as error:
+        raise ArchiveError(ErrorCode.DATASET_INVALID, f"{entry.path} is damaged.") from error
+
+
+def _check_container(source: BinaryIO, limits: UploadLimits) -> None:
+    """Look at both ends of the file before anything is parsed at length."""
+    magic = source.read(4)
+    if magic == _END_MAGIC:
+        raise ArchiveError(ErrorCode.DATASET_INVALID, "The zip is empty.")
+    if magic != _LOCAL_MAGIC:
+        raise ArchiveError(ErrorCode.DATASET_INVALID, "The file is not a zip.")
+    if _directory_size(source) > limits.max_entries * _RECORD_BUDGET:
+        raise _too_many_entries(limits)
+    source.seek(0)
+
+
+def _directory_size(source: BinaryIO) -> int:
+    """Return the size of the central directory in bytes, which zipfile reads in one piece."""
+    size = source.seek(0, 2)
+    source.seek(max(0, size - _MAX_COMMENT - _END.size))
+    tail = source.read()
+    at = len(tail) - _END.size
+    if not (tail[-_END.size :].startswith(_END_MAGIC) and tail.endswith(b"\0\0")):
+        at = tail.rfind(_END_MAGIC)
+    if at < 0:
+        raise zipfile.BadZipFile("no end of central directory")
+    directory: int = _END.unpack_from(tail, at)[5]
+    locator = at - _END64_LOCATOR.size
+    if locator >= 0 and tail[locator : locator + 4] == b"PK\x06\x07":
+        source.seek(min(_END64_LOCATOR.unpack_from(tail, locator)[2], size) + 40)
+        directory = max(directory % 0xFFFFFFFF, *struct.unpack("<Q", source.read(8)))
+    return directory
+
+
+def _contents(archive: zipfile.ZipFile, limits: UploadLimits) -> Contents:
+    members = archive.infolist()
+    if len(members) > limits.max_entries:
+        raise _too_many_entries(limits)
+    names = {member: _name(member) for member in members}
+    for member, name in names.items():
+        _check_name(name, limits)
+        _check_member(member, name)
+    _check_overlap(members, archive.start_dir)
+    _check_size(members, limits)
+    files = {
+        tuple(part for part in name.split("/") if part != "."): member
+        for member, name in names.items()
+        if not member.is_dir() and not _is_junk(name)
+    }
+    wanted = [name for m, name in names.items() if not m.is_dir() and not _is_junk(name)]
+    if len(files) != len(wanted):
+        raise ArchiveError(ErrorCode.DATASET_INVALID, "The zip holds two files of the same name.")
+    if not files:
+        raise ArchiveError(ErrorCode.DATASET_INVALID, "The zip holds no files.")
+    entries = _labelled(archive, files, limits)
+    return Contents(tuple(entries), _check_classes(entries, limits))
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    """Return a member's name; many tools write UTF-8 without saying so."""
+    name = member.orig_filename
+    if not member.flag_bits & _UTF8_NAME:
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return unicodedata.normalize("NFC", name)
+
+
+def _check_name(name: str, limits: UploadLimits) -> None:
+    parts = name.removesuffix("/").split("/")
+    if ".." in parts or "" in parts or "\\" in name or name[1:2] == ":":
+        raise ArchiveError(ErrorCode.UNSAFE_PATH, f"Unsafe path in the zip: {name[:80]!a}.")
+    if not _is_plain(name):
+        raise ArchiveError(
+            ErrorCode.UNSAFE_PATH, f"Control characters in a name in the zip: {name[:80]!a}."
+        )
+    if len(name.encode("utf-8", "surrogatepass")) > limits.max_name_bytes:
+        raise ArchiveError(
+            ErrorCode.UNSAFE_PATH,
+            f"A name in the zip is longer than {limits.max_name_bytes} bytes: {name[:80]!a}…",
+        )
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether text has nothing that hides, reorders or breaks what a reader sees."""
+    return not any(
+        char in _BIDI or unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in text
+    )
+
+
+def _check_member(member: zipfile.ZipInfo, name: str) -> None:
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
+        raise ArchiveError(ErrorCode.UNSAFE_ENTRY, f"{name} is a link or a device, not a file.")
+    if member.flag_bits & _ENCRYPTED:
+        raise ArchiveError(ErrorCode.UNSAFE_ENTRY, f"{name} is encrypted.")
+    if member.compress_type not in _METHODS:
+        raise ArchiveError(
+            ErrorCode.UNSAFE_ENTRY, f"{name} is packed with a method other than store or deflate."
+        )
+
+
+def _check_overlap(members: list[zipfile.ZipInfo], directory: int) -> None:
+    """Refuse entries that share bytes: one compressed kernel, unpacked thousands of times."""
+    free = 0
+    for member in sorted(members, key=lambda member: member.header_offset):
+        if member.header_offset < free:
+            raise ArchiveError(
+                ErrorCode.UNSAFE_ENTRY, "Entries of the zip overlap: it is not a plain archive."
+            )
+        name = member.orig_filename.encode(
+            "utf-8" if member.flag_bits & _UTF8_NAME else "cp437", "surrogatepass"
+        )
+        free = member.header_offset + _LOCAL_HEADER + len(name) + member.compress_size
+    if free > directory:
+        raise zipfile.BadZipFile("entries reach beyond the central directory")
+
+
+def _check_size(members: list[zipfile.ZipInfo], limits: UploadLimits) -> None:
+    total = sum(member.file_size for member in members)
+    packed = sum(member.compress_size for member in members)
+    if total > limits.max_uncompressed_bytes:
+        raise ArchiveError(
+            ErrorCode.TOO_LARGE_UNCOMPRESSED,
+            f"The zip unpacks to {total} bytes; at most {limits.max_uncompressed_bytes} are taken.",
+        )
+    if total > _RATIO_FLOOR and total > packed * limits.max_ratio:
+        raise ArchiveError(
+            ErrorCode.TOO_LARGE_UNCOMPRESSED,
+            f"The zip unpacks to over {limits.max_ratio} times its size, as no photos do.",
+        )
+
+
+def _is_junk(name: str) -> bool:
+    """Tell what file managers leave behind: resource forks, thumbnails, hidden files."""
+    return any(
+        part.lower() in _JUNK or (part.startswith(".") and part != ".") for part in name.split("/")
+    )
+
+
+Files = dict[tuple[str, ...], zipfile.ZipInfo]
+
+
+def _labelled(archive: zipfile.ZipFile, files: Files, limits: UploadLimits) -> list[Entry]:
+    top = _common(files)
+    for depth in sorted({0, min(1, len(top))}):
+        found = [name for name in MANIFESTS if (*top[:depth], name) in files]
+        if len(found) > 1:
+            raise ArchiveError(ErrorCode.DATASET_INVALID, "The zip holds two manifests.")
+        if found:
+            return _listed(archive, files, (*top[:depth], found[0]), limits)
+    depth = len(top)
+    return [
+        Entry(
+            member.filename,
+            "/".join(parts),
+            parts[depth] if len(parts) > depth + 1 else None,
+            member.file_size,
+        )
+        for parts, member in files.items()
+    ]
+
+
+def _common(files: Files) -> tuple[str, ...]:
+    """Return the folders that all files share, where folders follow below: they name no class."""
+    top: tuple[str, ...] = ()
+    while True:
+        depth = len(top)
+        heads = {parts[depth] if len(parts) > depth + 1 else None for parts in files}
+        deeper = any(len(parts) > depth + 2 for parts in files)
+        head = next(iter(heads))
+        if len(heads) > 1 or head is None or not deeper:
+            return top
+        top = (*top, head)
+
+
+def _listed(
+    archive: zipfile.ZipFile, files: Files, manifest: tuple[str, ...], limits: UploadLimits
+) -> list[Entry]:
+    """Return the files that a manifest lists; it must list every file, and no other."""
+    where, member = "/".join(manifest), files[manifest]
+    source = Entry(member.filename, where, None, member.file_size)
+    text = b"".join(read_member(archive, source, limits.max_entries * _RECORD_BUDGET))
+    listed: dict[tuple[str, ...], Listed] = {}
+    for row in parse_manifest(manifest[-1], text, limits.max_name_bytes):
+        parts = (*manifest[:-1], *unicodedata.normalize("NFC", row.path).split("/"))
+        if parts not in files or parts == manifest:
+            raise row.fault(f"there is no file {row.path[:80]!a} in the zip")
+        if parts in listed:
+            raise row.fault(f"{row.path[:80]!a} is listed twice")
+        if row.label is not None and not _is_plain(row.label):
+            raise row.fault("control characters in `label`")
+        listed[parts] = row
+    for parts in files:
+        if parts not in listed and parts != manifest:
+            raise ArchiveError(
+                ErrorCode.DATASET_INVALID, f"{'/'.join(parts)} is not listed in {where}."
+            )
+    return [
+        Entry(
+            files[parts].filename,
+            "/".join(parts),
+            row.label,
+            files[parts].file_size,
+            row.group,
+            row.split,
+        )
+        for parts, row in listed.items()
+    ]
+
+
+def _check_classes(entries: list[Entry], limits: UploadLimits) -> tuple[str, ...]:
+    labels = {entry.label for entry in entries if entry.label is not None}
+    if len(labels) == 1:
+        raise ArchiveError(
+            ErrorCode.TOO_FEW_CLASSES,
+            f"The zip holds one class only: {next(iter(labels))}. Images without a class go to "
+            "the top level.",
+        )
+    if len(labels) > limits.max_classes:
+        raise ArchiveError(
+            ErrorCode.TOO_MANY_CLASSES,
+            f"The zip holds {len(labels)} classes; at most {limits.max_classes} are taken.",
+        )
+    return tuple(sorted(labels))
+
+
+def _too_many_entries(limits: UploadLimits) -> ArchiveError:
+    return ArchiveError(
+        ErrorCode.TOO_MANY_ENTRIES, f"The zip holds over {limits.max_entries} entries."
+    )
