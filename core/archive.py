@@ -241,14 +241,13 @@ Files = dict[tuple[str, ...], zipfile.ZipInfo]
 
 
 def _labelled(archive: zipfile.ZipFile, files: Files, limits: UploadLimits) -> list[Entry]:
-    top = _common(files)
-    for depth in sorted({0, min(1, len(top))}):
-        found = [name for name in MANIFESTS if (*top[:depth], name) in files]
+    for folder in _manifest_folders(files):
+        found = [name for name in MANIFESTS if (*folder, name) in files]
         if len(found) > 1:
             raise ArchiveError(ErrorCode.DATASET_INVALID, "The zip holds two manifests.")
         if found:
-            return _listed(archive, files, (*top[:depth], found[0]), limits)
-    depth = len(top)
+            return _listed(archive, files, (*folder, found[0]), limits)
+    depth = _class_depth(files)
     return [
         Entry(
             member.filename,
@@ -260,17 +259,21 @@ def _labelled(archive: zipfile.ZipFile, files: Files, limits: UploadLimits) -> l
     ]
 
 
-def _common(files: Files) -> tuple[str, ...]:
-    """Return the folders that all files share, where folders follow below: they name no class."""
-    top: tuple[str, ...] = ()
+def _manifest_folders(files: Files) -> list[tuple[str, ...]]:
+    """Return where a manifest may lie: at the top, or in the one folder that holds all files."""
+    heads = {parts[:1] if len(parts) > 1 else () for parts in files}
+    return [()] if len(heads) > 1 else [(), *(heads - {()})]
+
+
+def _class_depth(files: Files) -> int:
+    """Return how many folders all files share, where folders follow below: they name no class."""
+    depth = 0
     while True:
-        depth = len(top)
         heads = {parts[depth] if len(parts) > depth + 1 else None for parts in files}
         deeper = any(len(parts) > depth + 2 for parts in files)
-        head = next(iter(heads))
-        if len(heads) > 1 or head is None or not deeper:
-            return top
-        top = (*top, head)
+        if len(heads) > 1 or heads == {None} or not deeper:
+            return depth
+        depth += 1
 
 
 def _listed(
