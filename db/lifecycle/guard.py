@@ -1,0 +1,98 @@
+"""Who may write about a running job: the holder of its fence, and nobody else.
+
+Every move out of `running` goes through `leave`: a guarded update, its row count, its event.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session
+
+from db.base import now
+from db.lifecycle import events
+from db.models import Dataset, Job, WorkerSlot
+from regraft.contract.status import TERMINAL, EventLevel, JobKind, JobStatus
+
+
+@dataclass(frozen=True)
+class Held:
+    """A running job as one holder knows it; `fence` proves that the holder is the newest."""
+
+    job_id: str
+    tenant_id: str
+    kind: JobKind
+    dataset_id: str
+    fence: int
+    attempt: int
+
+
+class Whereabouts(NamedTuple):
+    """The status of a job and the fence it was reached under."""
+
+    status: JobStatus
+    fence: int
+
+
+def whereabouts(session: Session, job_id: str) -> Whereabouts | None:
+    """Return where a job is now; None where there is no such job."""
+    row = session.execute(select(Job.status, Job.fence).where(Job.id == job_id)).one_or_none()
+    return None if row is None else Whereabouts(JobStatus(row.status), row.fence)
+
+
+def is_held(held: Held) -> ColumnElement[bool]:
+    """Return the guard of every write: this job, this fence, still running."""
+    return and_(Job.id == held.job_id, Job.fence == held.fence, Job.status == JobStatus.RUNNING)
+
+
+def changed(session: Session, statement: Any) -> int:
+    """Execute an update or a delete and return how many rows it changed."""
+    result = session.execute(statement, execution_options={"synchronize_session": False})
+    return cast("CursorResult[Any]", result).rowcount
+
+
+def leave(
+    session: Session,
+    held: Held,
+    to: JobStatus,
+    message: str,
+    *,
+    level: EventLevel = "info",
+    data: dict[str, object] | None = None,
+    **values: Any,
+) -> bool:
+    """Move a held job from `running` to `to`; return False, having written nothing, if stale."""
+    fixed: dict[str, Any] = {
+        "status": to,
+        "owner": None,
+        "lease_until": None,
+        "dispatched_at": None,
+        "requested_action": None,
+        "seconds_run": Job.seconds_run + now() - Job.claimed_at,
+        "finished_at": now() if to in TERMINAL else None,
+    }
+    if changed(session, update(Job).where(is_held(held)).values({**fixed, **values})) == 0:
+        return False
+    changed(session, update(WorkerSlot).where(WorkerSlot.job_id == held.job_id).values(job_id=None))
+    if held.kind is JobKind.INGEST and to in TERMINAL - {JobStatus.SUCCEEDED}:
+        _give_up_dataset(session, held.dataset_id, message)
+    events.record(
+        session,
+        tenant_id=held.tenant_id,
+        job_id=held.job_id,
+        fence=held.fence,
+        level=level,
+        type="status",
+        message=message,
+        data={"from": JobStatus.RUNNING, "to": to, "attempt": held.attempt, **(data or {})},
+    )
+    return True
+
+
+def _give_up_dataset(session: Session, dataset_id: str, reason: str) -> None:
+    """A dataset whose checking ended without a result must not look as if it went on."""
+    processing = (Dataset.id == dataset_id) & (Dataset.status == "processing")
+    changed(
+        session, update(Dataset).where(processing).values(status="invalid", status_reason=reason)
+    )
