@@ -1,10 +1,7 @@
 """What can go wrong between a program and the service; may import the contract alone.
 
-RegraftError
- ├── InvalidInput           refused here, before anything was sent
- ├── ApiError               the service answered with an error; children by meaning
- ├── ConnectionFailed · UnexpectedAnswer · ChecksumMismatch
- └── WaitTimeout · DatasetInvalid · JobFailed
+RegraftError ─┬─ InvalidInput (nothing was sent) · ApiError ── one child for each meaning
+              └─ ConnectionFailed · UnexpectedAnswer · ChecksumMismatch · WaitTimeout · …
 """
 # ruff: noqa: N818 -- public names that say what happened; `except JobFailed` reads as a sentence
 

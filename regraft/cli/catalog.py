@@ -1,0 +1,36 @@
+"""`regraft catalog`, `whoami` and `version`; may import typer, the client and the contract."""
+
+import platform
+
+import typer
+from rich.console import Group
+
+from regraft import __version__
+from regraft.cli import render
+from regraft.cli.session import Json, connect, show
+
+
+def catalog(ctx: typer.Context, as_json: Json = False) -> None:
+    """List what can be trained and how."""
+    with connect(ctx) as client:
+        backbones, strategies = client.catalog.backbones(), client.catalog.strategies()
+    human = Group(render.backbones(backbones), render.strategies(strategies))
+    show({"backbones": backbones, "strategies": strategies}, human, as_json=as_json)
+
+
+def whoami(ctx: typer.Context, as_json: Json = False) -> None:
+    """Show whose key this is and what it may do."""
+    with connect(ctx) as client:
+        me = client.whoami()
+    fields = {
+        "merchant": f"{me.merchant_name} ({me.merchant})",
+        "key": me.key,
+        "scopes": ", ".join(me.scopes),
+    }
+    show(me, render.fields(fields), as_json=as_json)
+
+
+def version(as_json: Json = False) -> None:
+    """Show the version of this program."""
+    facts = {"object": "version", "regraft": __version__, "python": platform.python_version()}
+    show(facts, f"regraft {__version__}", as_json=as_json)

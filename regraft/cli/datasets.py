@@ -1,0 +1,72 @@
+"""`regraft datasets …`: push, list, show, images; may import typer, rich, client and contract."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regraft.cli import render
+from regraft.cli.progress import say, transfer, watch_dataset
+from regraft.cli.session import Json, Limit, connect, first, listed, page_size, show
+from regraft.cli.submission import pairs
+from regraft.contract.verdict import Verdict
+
+app = typer.Typer(no_args_is_help=True, help="Images to learn from.")
+DatasetArg = Annotated[str, typer.Argument(metavar="DATASET", help="An id such as ds_…")]
+
+
+@app.command()
+def push(
+    ctx: typer.Context,
+    *,
+    path: Annotated[Path, typer.Argument(help="A folder with one folder per class, or a zip.")],
+    name: Annotated[str | None, typer.Option(help="Name; else the folder's.")] = None,
+    metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, any number.")] = None,
+    wait: Annotated[bool, typer.Option(help="Wait for the verdict on every image.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Upload images; waits until the service has looked at each of them."""
+    with connect(ctx) as client:
+        with transfer("Uploading", quiet=as_json) as on_bytes:
+            dataset = client.datasets.push(path, name, pairs(metadata), on_progress=on_bytes)
+        if wait:
+            with watch_dataset(quiet=as_json) as on_update:
+                dataset = client.datasets.wait(dataset.id, on_update=on_update)
+    show(dataset, render.dataset(dataset), as_json=as_json)
+    if dataset.num_rejected and not as_json:
+        say(f"see why images were left out: regraft datasets images {dataset.id} --rejected")
+
+
+@app.command("list")
+def list_(ctx: typer.Context, limit: Limit = 20, as_json: Json = False) -> None:
+    """List datasets, newest first."""
+    with connect(ctx) as client:
+        found = first(client.datasets.list(page_size=page_size(limit)), limit)
+    show(listed(found), render.datasets(found), as_json=as_json)
+
+
+@app.command("show")
+def show_(ctx: typer.Context, dataset: DatasetArg, as_json: Json = False) -> None:
+    """Show one dataset."""
+    with connect(ctx) as client:
+        found = client.datasets.get(dataset)
+    show(found, render.dataset(found), as_json=as_json)
+
+
+@app.command()
+def images(
+    ctx: typer.Context,
+    *,
+    dataset: DatasetArg,
+    verdict: Annotated[Verdict | None, typer.Option(help="Only those with this verdict.")] = None,
+    rejected: Annotated[bool, typer.Option("--rejected", help="Only those left out.")] = False,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """List a dataset's images and the verdict on each."""
+    with connect(ctx) as client:
+        size = 100 if rejected else page_size(limit)
+        every = client.datasets.images(dataset, verdict=verdict, page_size=size)
+        wanted = (it for it in every if not (rejected and render.is_kept(it)))
+        found = first(wanted, limit)
+    show(listed(found), render.images(found), as_json=as_json)

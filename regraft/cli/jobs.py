@@ -1,0 +1,140 @@
+"""`regraft jobs …`: submit, follow, list, show, cancel, events; may import typer and the client."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regraft.cli import render
+from regraft.cli.failures import Interrupted
+from regraft.cli.progress import say, watch_job
+from regraft.cli.session import Json, Limit, connect, first, listed, page_size, show
+from regraft.cli.submission import Body, pairs, put, put_all, read_spec, scalar
+from regraft.client import Client
+from regraft.contract.resources import Job
+from regraft.contract.status import ShownStatus
+
+app = typer.Typer(no_args_is_help=True, help="Adaptation jobs.")
+JobArg = Annotated[str, typer.Argument(metavar="JOB", help="An id such as job_…")]
+Value = typer.Option(metavar="N|auto", help="A number, or auto.")
+
+
+@app.command()
+def submit(
+    ctx: typer.Context,
+    *,
+    dataset: Annotated[str | None, typer.Option(help="What to learn from (ds_…).")] = None,
+    test_dataset: Annotated[str | None, typer.Option(help="What to be tested on (ds_…).")] = None,
+    backbone: Annotated[str | None, typer.Option(help="See `regraft catalog`.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="See `regraft catalog`.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the job.")] = None,
+    register_as: Annotated[str | None, typer.Option(help="The model's name.")] = None,
+    epochs: Annotated[str | None, Value] = None,
+    batch_size: Annotated[str | None, Value] = None,
+    learning_rate: Annotated[str | None, Value] = None,
+    weight_decay: Annotated[str | None, Value] = None,
+    compare: Annotated[list[str] | None, typer.Option(help="Such as from_scratch.")] = None,
+    max_minutes: Annotated[int | None, typer.Option(help="When to give up.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random choice.")] = None,
+    metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, any number.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any field: validation.fraction=0.3")
+    ] = None,
+    spec: Annotated[Path | None, typer.Option(help="The body as a JSON file; - is stdin.")] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="Same key, same job.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Watch it to its end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Submit a job. Options win over --spec, and --set wins over options."""
+    body = read_spec(spec)
+    numbers = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+    }
+    for field, text in numbers.items():
+        put(body, f"hyperparameters.{field}", text and scalar(text))
+    put(body, "dataset", dataset)
+    put(body, "test_dataset", test_dataset)
+    put(body, "base", backbone and {"backbone": backbone})
+    put(body, "strategy", strategy and {"type": strategy})
+    put(body, "name", name)
+    put(body, "register_as", register_as)
+    put(body, "comparisons", compare or None)
+    put(body, "limits.max_minutes", max_minutes)
+    put(body, "seed", seed)
+    put(body, "metadata", pairs(metadata) or None)
+    put_all(body, settings)
+    _send(ctx, body, idempotency_key, follow=follow, as_json=as_json)
+
+
+def _send(
+    ctx: typer.Context, body: Body, idempotency_key: str | None, *, follow: bool, as_json: bool
+) -> None:
+    if not body.get("dataset"):
+        raise typer.BadParameter("give --dataset, or a --spec that names one")
+    with connect(ctx) as client:
+        job = client.jobs.submit(None, idempotency_key=idempotency_key, **body)
+        if follow:
+            if not as_json:
+                say(f"submitted {job.id}")
+            job = _follow(client, job.id, as_json=as_json)
+    show(job, render.job(job), as_json=as_json)
+
+
+def _follow(client: Client, job: str, *, as_json: bool) -> Job:
+    """Return the job once it has succeeded; stopping the watch does not stop the job."""
+    try:
+        with watch_job(quiet=as_json) as on_update:
+            return client.jobs.wait(job, on_update=on_update)
+    except KeyboardInterrupt:
+        raise Interrupted(f"{job} goes on; to watch again: regraft jobs follow {job}") from None
+
+
+@app.command()
+def follow(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
+    """Watch a job to its end and show what came of it."""
+    with connect(ctx) as client:
+        done = _follow(client, job, as_json=as_json)
+    show(done, render.job(done), as_json=as_json)
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    *,
+    status: Annotated[ShownStatus | None, typer.Option(help="Only those with it.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only those that learn from it.")] = None,
+    limit: Limit = 20,
+    as_json: Json = False,
+) -> None:
+    """List jobs, newest first."""
+    with connect(ctx) as client:
+        every = client.jobs.list(status=status, dataset=dataset, page_size=page_size(limit))
+        found = first(every, limit)
+    show(listed(found), render.jobs(found), as_json=as_json)
+
+
+@app.command("show")
+def show_(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
+    """Show one job, and its quality once it has succeeded."""
+    with connect(ctx) as client:
+        found = client.jobs.get(job)
+    show(found, render.job(found), as_json=as_json)
+
+
+@app.command()
+def cancel(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
+    """Cancel a job; what it made is dropped."""
+    with connect(ctx) as client:
+        found = client.jobs.cancel(job)
+    show(found, render.job(found), as_json=as_json)
+
+
+@app.command()
+def events(ctx: typer.Context, job: JobArg, limit: Limit = 1000, as_json: Json = False) -> None:
+    """List what happened to a job, oldest first."""
+    with connect(ctx) as client:
+        found = first(client.jobs.events(job, page_size=page_size(limit)), limit)
+    show(listed(found), render.events(found), as_json=as_json)

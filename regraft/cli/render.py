@@ -1,0 +1,189 @@
+"""What a person reads: tables of datasets, jobs, models and their quality.
+
+Text of the service is never taken as markup, and control characters in it are never printed.
+May import rich and the contract.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from regraft.cli.quality import points, quality
+from regraft.contract.resources import (
+    Backbone,
+    Dataset,
+    Image,
+    Job,
+    JobEvent,
+    Model,
+    Strategy,
+)
+from regraft.contract.validation import printable
+from regraft.contract.verdict import KEPT
+
+_LONGEST = 500
+
+
+def is_kept(image: Image) -> bool:
+    """Tell whether the image is part of its dataset."""
+    return image.verdict in KEPT
+
+
+def fields(values: Mapping[str, object]) -> Table:
+    """Return names beside values; what is None or empty is left out."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in values.items():
+        if value not in {None, ""}:
+            grid.add_row(name, _text(value))
+    return grid
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Return a table whose first column, the id, is never cut."""
+    shown = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    shown.columns[0].no_wrap = True
+    for column in shown.columns:
+        column.overflow = "fold"
+    for row in rows:
+        shown.add_row(*(_text(value) for value in row))
+    return shown
+
+
+def _text(value: object) -> Text:
+    return Text(printable("-" if value is None else str(value), _LONGEST))
+
+
+def dataset(it: Dataset) -> RenderableType:
+    """Return a dataset with its classes and what to watch."""
+    head: dict[str, object] = {
+        "dataset": it.id,
+        "name": f"{it.name} (version {it.version})",
+        "status": it.status if it.status_reason is None else f"{it.status}: {it.status_reason}",
+        "images": f"{it.num_images} kept, {it.num_rejected} rejected",
+        "unlabelled": it.num_unlabelled or None,
+        "size": f"{it.bytes / 1e6:.1f} MB",
+    }
+    warnings = {f"warning {warn.code}": warn.message for warn in it.warnings}
+    classes = table(("class", "images"), ((one.name, one.num_images) for one in it.classes))
+    return Group(fields({**head, **warnings}), *([classes] if it.classes else []))
+
+
+def datasets(items: Sequence[Dataset]) -> Table:
+    """Return one row for each dataset."""
+    return table(
+        ("dataset", "name", "status", "images", "classes", "created"),
+        ((d.id, d.name, d.status, d.num_images, len(d.classes), d.created_at) for d in items),
+    )
+
+
+def images(items: Sequence[Image]) -> Table:
+    """Return one row for each image."""
+    return table(
+        ("image", "path", "label", "verdict", "message"),
+        ((i.id, i.path, i.label, i.verdict.value, i.message) for i in items),
+    )
+
+
+def job(it: Job) -> RenderableType:
+    """Return a job, and once it has succeeded what its model is worth."""
+    head = {
+        "job": it.id,
+        "name": it.name,
+        "status": it.status.value,
+        "reason": it.status_reason,
+        "dataset": it.spec.dataset,
+        "method": f"{it.spec.strategy.type} on {it.spec.base.backbone or 'another model'}",
+        "phase": it.progress and f"{it.progress.phase} {it.progress.fraction:.0%}",
+        "queue": it.queue and it.queue.jobs_ahead is not None and f"{it.queue.jobs_ahead} ahead",
+        "error": it.error and f"{it.error.message} ({it.error.code})",
+        "what to do": it.error and it.error.remedy,
+        "device time": it.usage and f"{it.usage.device_seconds:.1f} s",
+        "model": it.model,
+        "download": it.model and f"regraft models download {it.model}",
+    }
+    worth = quality(it.metrics, it.transfer) if it.metrics else []
+    return Group(fields({name: value or None for name, value in head.items()}), *worth)
+
+
+def jobs(items: Sequence[Job]) -> Table:
+    """Return one row for each job."""
+    return table(
+        ("job", "name", "status", "dataset", "model", "created"),
+        ((j.id, j.name, j.status.value, j.spec.dataset, j.model, j.created_at) for j in items),
+    )
+
+
+def events(items: Sequence[JobEvent]) -> Table:
+    """Return one row for each event."""
+    return table(
+        ("time", "level", "type", "message"),
+        ((e.created_at, e.level, e.type, e.message) for e in items),
+    )
+
+
+def model(it: Model) -> RenderableType:
+    """Return a model with its quality and its files."""
+    head = {
+        "model": it.id,
+        "name": f"{it.name}:{it.version}",
+        "aliases": ", ".join(it.aliases),
+        "method": f"{it.strategy} on {it.backbone}",
+        "labels": f"{len(it.labels)}",
+        "job": it.job,
+        "created": it.created_at,
+    }
+    rows = ((file.name, f"{file.bytes:,}", file.sha256) for file in it.files)
+    files = table(("file", "bytes", "sha256"), rows)
+    return Group(fields(head), *quality(it.metrics, it.transfer), files)
+
+
+def models(items: Sequence[Model]) -> Table:
+    """Return one row for each model."""
+    return table(
+        ("model", "name", "strategy", "backbone", "labels", "aliases", "created"),
+        (
+            (
+                m.id,
+                f"{m.name}:{m.version}",
+                m.strategy,
+                m.backbone,
+                len(m.labels),
+                ", ".join(m.aliases),
+                m.created_at,
+            )
+            for m in items
+        ),
+    )
+
+
+def backbones(items: Sequence[Backbone]) -> Table:
+    """Return one row for each backbone."""
+    return table(
+        ("backbone", "parameters", "features", "pixels", "licence"),
+        ((b.name, f"{b.num_parameters:,}", b.num_features, b.input_size, b.licence) for b in items),
+    )
+
+
+def strategies(items: Sequence[Strategy]) -> Table:
+    """Return one row for each strategy."""
+    return table(
+        ("strategy", "trains", "how", "after"),
+        ((s.type, s.trains, s.summary, s.reference) for s in items),
+    )
+
+
+def predictions(results: Sequence[Mapping[str, Any]]) -> Table:
+    """Return one row for each photo: its likeliest labels, or why it could not be read."""
+    return table(("image", "labels"), ((result["image"], _guesses(result)) for result in results))
+
+
+def _guesses(result: Mapping[str, Any]) -> str:
+    if result["error"]:
+        return f"error: {result['error']}"
+    return "  ".join(f"{guess['label']} {points(guess['probability'])}" for guess in result["top"])
