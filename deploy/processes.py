@@ -11,11 +11,16 @@ from pathlib import Path
 
 from core.processes import bound
 
+ROOT = Path(__file__).parents[1]
 _GRACE_SECONDS = 10
 
 
 def start(
-    command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    folder: Path = ROOT,
 ) -> subprocess.Popen[bytes]:
     """Start a process in the background with its output appended to `log`."""
     with log.open("ab") as output:
@@ -25,6 +30,7 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             env=None if environment is None else dict(environment),
+            cwd=folder,
             start_new_session=True,
         )
 

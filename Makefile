@@ -1,0 +1,56 @@
+# Regraft: every habit of this repository is a target here. `make help` lists them.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+RUN := $(BIN)/python
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo up test lint types unit lock openapi migration clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first, on its own: torch and torchvision must come as the one pair that was tested.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install -q -c constraints.txt torch torchvision
+	$(PIP) install -q -c constraints.txt -e '.[server,worker]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install -q -c constraints.txt -e '.[server,worker,dev]'
+	@touch $@
+
+install: $(VENV)/.installed ## create .venv and install what running needs
+install-dev: $(VENV)/.installed-dev ## … and what testing needs
+
+demo: install ## one real job, end to end, on the embedded stack (SQLite, Redis, api, workers)
+	@$(RUN) -m deploy.demo
+
+up: install ## keep the embedded stack running; prints its address and a key
+	@$(RUN) -m deploy.stack
+
+test: install-dev lint types unit ## everything: lint, types, rooms, budgets, and all tests
+
+lint: install-dev ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install-dev ## mypy --strict over everything, tests too
+	$(BIN)/mypy
+
+unit: install-dev ## pytest, on real databases, a real Redis and real processes
+	$(RUN) -m pytest
+
+openapi: install ## write docs/openapi.json anew from the routes
+	$(RUN) -m api.openapi > docs/openapi.json
+
+lock: install-dev ## write constraints.txt anew from what is installed
+	{ sed -n "/^#/p" constraints.txt; $(PIP) freeze --exclude-editable | grep -vE "^(nvidia-|cuda-|triton)"; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean: ## remove the environment and all local state
+	rm -rf $(VENV) .regraft build *.egg-info
