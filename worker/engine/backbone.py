@@ -1,0 +1,80 @@
+"""Build the backbone of a catalogue record, with its real weights or, when asked, with none.
+
+May import torch, timm and the contract.
+"""
+
+import functools
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import timm
+import torch
+from torch import nn
+
+from regraft.contract.catalog import BACKBONES, BackboneRecord
+from regraft.contract.errors import ErrorCode
+from worker.engine import weights
+from worker.engine.failures import EngineError
+
+CLASSIFIER = "classifier"
+
+
+class Backbone(NamedTuple):
+    """A frozen network from pixels to features, and the record of what it is.
+
+    `module` maps float images [n, 3, size, size] to features [n, num_features]; it is in eval
+    mode without gradients and shared between runs: a strategy that trains must copy it.
+    """
+
+    record: BackboneRecord
+    module: nn.Module
+
+
+def prepared(name: str, weights_dir: Path | None) -> Backbone:
+    """Return the backbone `name` with its published weights, built once in a process.
+
+    Raises:
+        EngineError: WEIGHTS_MISSING where the file is not there or not the published one.
+    """
+    record = BACKBONES[name]
+    path = weights.locate(record, weights_dir)
+    facts = path.stat()
+    return _built(name, path, facts.st_mtime_ns, facts.st_size)
+
+
+@functools.lru_cache(maxsize=4)
+def _built(name: str, path: Path, _mtime_ns: int, _size: int) -> Backbone:
+    record = BACKBONES[name]
+    module: Any = timm.create_model(record.architecture, pretrained=False)
+    state = weights.renamed(weights.load(record, path), module.state_dict())
+    module.reset_classifier(0)
+    state = {key: value for key, value in state.items() if not key.startswith(f"{CLASSIFIER}.")}
+    _load_strictly(module, state, path)
+    if path.suffix == ".safetensors":
+        weights.check_tensors(record, path, state)
+    module.requires_grad_(requires_grad=False)
+    module.eval()
+    return Backbone(record, module.to(memory_format=torch.channels_last))
+
+
+def _load_strictly(module: nn.Module, state: weights.State, path: Path) -> None:
+    """Load every tensor by name; a missing, extra or misshapen one is an error."""
+    try:
+        module.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise EngineError(
+            ErrorCode.WEIGHTS_MISSING, f"{path} does not fit the backbone: {error}"
+        ) from error
+
+
+def untrained(record: BackboneRecord, num_classes: int, seed: int) -> nn.Module:
+    """Return the same architecture with random weights and a head, for training from scratch.
+
+    The global random state is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module: nn.Module = timm.create_model(
+            record.architecture, pretrained=False, num_classes=num_classes
+        )
+    return module.to(memory_format=torch.channels_last)

@@ -1,0 +1,39 @@
+"""How the engine talks outward: progress, events, metrics, and the wishes to stop or cancel.
+
+`Context` does nothing with any of it and is complete; whoever listens overrides it.
+May import the contract and the standard library.
+"""
+
+from regraft.contract.status import EventLevel, Phase
+
+
+class RunCancelledError(Exception):
+    """The run was cancelled between two steps."""
+
+
+class Context:
+    """The do-nothing listener: a run under it behaves as under any other."""
+
+    def progress(
+        self, phase: Phase, fraction: float, done: int | None = None, total: int | None = None
+    ) -> None:
+        """Say where the run is: `fraction` of the whole in 0-1, `done` of `total` steps."""
+
+    def event(self, message: str, level: EventLevel = "info", **data: object) -> None:
+        """Add a line to the run's history."""
+
+    def metrics(self, step: int, **values: float) -> None:
+        """Report values of named series at one step; names use `_`, all values are finite."""
+
+    def should_cancel(self) -> bool:
+        """Tell whether the run is to end without a result."""
+        return False
+
+    def should_stop(self) -> bool:
+        """Tell whether training is to end early, with the best result so far."""
+        return False
+
+    def check(self) -> None:
+        """Raise `RunCancelledError` if the run is to be cancelled; called between any two steps."""
+        if self.should_cancel():
+            raise RunCancelledError

@@ -1,0 +1,94 @@
+"""Put a model together: every file as segments, the backbone's bytes shared.
+
+May import torch, onnx, the contract and the engine's own modules.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from regraft.contract.metrics import JobMetrics, Transfer
+from worker.engine.backbone import CLASSIFIER, Backbone
+from worker.engine.export import graph
+from worker.engine.export.bundle import bundle
+from worker.engine.export.segments import Blobs, ModelFile, model_file
+from worker.engine.export.shared import SharedParts, tensor_entries
+from worker.engine.head import Head
+from worker.engine.preprocess import settings_of
+from worker.engine.tensorfile import Entry, header
+from worker.engine.weights import tensor_bytes
+
+PREDICTOR = Path(__file__).parent.parent / "shipped" / "predict.py"
+BUNDLE = "bundle.zip"
+
+
+class Trained(NamedTuple):
+    """A frozen backbone with a trained head, and what is known of its quality."""
+
+    backbone: Backbone
+    head: Head
+    labels: list[str]
+    metrics: JobMetrics
+    transfer: Transfer
+
+
+def model_files(trained: Trained, parts: SharedParts, blobs: Blobs) -> list[ModelFile]:
+    """Return the model's files, the bundle of them all last."""
+    files = [
+        _safetensors(trained, parts, blobs),
+        _json_file("labels.json", {"labels": trained.labels}, blobs),
+        _json_file("preprocess.json", preprocess_facts(trained), blobs),
+        _json_file("metrics.json", _quality(trained), blobs),
+    ]
+    if parts.graph is not None:
+        patch = blobs.keep(graph.head_patch(trained.head.calibrated()))
+        files.insert(0, model_file("model.onnx", [blobs.share(parts.graph), patch]))
+        files.append(model_file("predict.py", [blobs.share(PREDICTOR)]))
+    return [*files, bundle(BUNDLE, files, blobs)]
+
+
+def preprocess_facts(trained: Trained) -> dict[str, object]:
+    """Return what `predict.py` needs to prepare an image, and what others need to rebuild it."""
+    record = trained.backbone.record
+    return {
+        **settings_of(record),
+        "layout": "float32, channels first, RGB",
+        "backbone": record.name,
+        "architecture": f"{record.library}/{record.architecture}",
+        "temperature": trained.head.temperature,
+        "temperature_note": "already folded into the head's weights",
+    }
+
+
+def _quality(trained: Trained) -> dict[str, object]:
+    return {
+        "metrics": trained.metrics.model_dump(mode="json"),
+        "transfer": trained.transfer.model_dump(mode="json"),
+    }
+
+
+def _json_file(name: str, content: dict[str, object], blobs: Blobs) -> ModelFile:
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    return model_file(name, [blobs.keep(text.encode() + b"\n")])
+
+
+def _safetensors(trained: Trained, parts: SharedParts, blobs: Blobs) -> ModelFile:
+    """Return all tensors under timm's names, so that `load_state_dict` takes them strictly."""
+    head = trained.head.calibrated()
+    own = {f"{CLASSIFIER}.weight": head.weight, f"{CLASSIFIER}.bias": head.bias}
+    entries = tensor_entries(trained.backbone) + [
+        Entry(name, "F32", tuple(value.shape), value.numel() * value.element_size())
+        for name, value in own.items()
+    ]
+    record = trained.backbone.record
+    metadata = {
+        "format": "pt",
+        "architecture": f"{record.library}/{record.architecture}",
+        "labels": json.dumps(trained.labels, ensure_ascii=False),
+    }
+    pieces = [
+        blobs.keep(header(entries, metadata)),
+        blobs.share(parts.tensors),
+        blobs.keep(b"".join(tensor_bytes(value) for value in own.values())),
+    ]
+    return model_file("model.safetensors", pieces)

@@ -1,0 +1,90 @@
+"""What all models on one frozen backbone share: its graph and its tensors, made once.
+
+Kept in the shared cache by what decides their bytes; checked against their hash at every use.
+May import torch, onnx and the engine's own modules.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import onnx
+import onnxscript
+import timm
+import torch
+
+from worker.engine.backbone import Backbone
+from worker.engine.export import graph
+from worker.engine.files import file_hash, write_whole
+from worker.engine.tensorfile import Entry
+from worker.engine.weights import ordered_names, tensor_bytes
+
+_VERSION = 1
+_DTYPES = {torch.float32: "F32", torch.int64: "I64"}
+
+
+class SharedParts(NamedTuple):
+    """The backbone's serialised graph (null when no ONNX is wanted) and its tensors' bytes."""
+
+    graph: Path | None
+    tensors: Path
+
+
+def shared_parts(
+    backbone: Backbone, root: Path, with_graph: bool, announce: Callable[[str], None]
+) -> SharedParts:
+    """Return the shared parts of a backbone from the cache, making what is not there.
+
+    Raises:
+        EngineError: PARITY_FAILED where the exported graph disagrees with the backbone.
+    """
+    folder = root / "backbones" / _key(backbone)
+    tensors = _made_once(folder / "backbone.tensors", lambda: _tensor_chunks(backbone))
+    if not with_graph:
+        return SharedParts(None, tensors)
+
+    def export() -> Iterable[bytes]:
+        announce(f"Exporting {backbone.record.name} to ONNX, once for this installation.")
+        content = graph.backbone_graph(backbone)
+        graph.verify(backbone, content)
+        return [content]
+
+    return SharedParts(_made_once(folder / "backbone.onnx", export), tensors)
+
+
+def _key(backbone: Backbone) -> str:
+    """Return a name that changes whenever the bytes could."""
+    facts = {
+        "version": _VERSION,
+        "weights": backbone.record.weights_fingerprint,
+        "architecture": backbone.record.architecture,
+        "made by": [torch.__version__, timm.__version__, onnx.__version__, onnxscript.__version__],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _made_once(path: Path, make: Callable[[], Iterable[bytes]]) -> Path:
+    """Return `path`, made if it is not there or not what it was when it was made."""
+    note = path.with_name(path.name + ".sha256")
+    if path.is_file() and note.is_file() and note.read_text() == file_hash(path):
+        return path
+    write_whole(path, make())
+    write_whole(note, [file_hash(path).encode()])
+    return path
+
+
+def _tensor_chunks(backbone: Backbone) -> Iterable[bytes]:
+    state = backbone.module.state_dict()
+    return (tensor_bytes(state[name]) for name in ordered_names(state))
+
+
+def tensor_entries(backbone: Backbone) -> list[Entry]:
+    """Return the safetensors entries of the tensors, in the order in which their bytes lie."""
+    state = backbone.module.state_dict()
+    return [
+        Entry(name, _DTYPES[value.dtype], tuple(value.shape), value.numel() * value.element_size())
+        for name in ordered_names(state)
+        for value in [state[name]]
+    ]

@@ -1,0 +1,80 @@
+"""Features that were computed before, by image hash: packs in a folder that may be deleted.
+
+A pack is a safetensors file: `features` [n, d] in fp16, the images' hashes and a hash of it all
+in its metadata. A pack that does not match its hash is dropped. May import torch, safetensors.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from worker.engine.files import write_whole
+from worker.engine.tensorfile import Entry, header
+from worker.engine.weights import tensor_bytes
+
+
+class Found(NamedTuple):
+    """Cached rows [d] by image hash, the seconds their computing took, and packs dropped."""
+
+    rows: dict[str, Tensor]
+    seconds: float
+    dropped: list[str]
+
+
+class FeatureCache:
+    """The packs of one key: whatever decides a feature's value belongs to the key."""
+
+    def __init__(self, root: Path, key: Mapping[str, object]) -> None:
+        text = json.dumps(key, sort_keys=True)
+        self.key = hashlib.sha256(text.encode()).hexdigest()
+        self.folder = root / "features" / self.key[:32]
+
+    def find(self, wanted: Iterable[str]) -> Found:
+        """Return the rows of those images that are cached."""
+        missing = set(wanted)
+        rows: dict[str, Tensor] = {}
+        seconds = 0.0
+        dropped: list[str] = []
+        for path in sorted(self.folder.glob("*.safetensors")) if missing else ():
+            try:
+                hashes, features, cost = self._read(path)
+            except (OSError, SafetensorError, ValueError, KeyError):
+                path.unlink(missing_ok=True)
+                dropped.append(path.name)
+                continue
+            hits = [number for number, name in enumerate(hashes) if name in missing]
+            rows.update((hashes[number], features[number]) for number in hits)
+            missing.difference_update(hashes)
+            seconds += cost * len(hits) / max(1, len(hashes))
+        return Found(rows, seconds, dropped)
+
+    def _read(self, path: Path) -> tuple[list[str], Tensor, float]:
+        with safe_open(path, framework="pt") as pack:
+            metadata = pack.metadata() or {}
+            features = pack.get_tensor("features")
+        hashes: list[str] = json.loads(metadata["images"])
+        if metadata["key"] != self.key or len(hashes) != len(features):
+            raise ValueError("the pack is of another key")
+        if metadata["content"] != _content_hash(metadata["images"], tensor_bytes(features)):
+            raise ValueError("the pack's bytes have changed")
+        return hashes, features, float(metadata["seconds"])
+
+    def add(self, hashes: list[str], features: Tensor, seconds: float) -> Path:
+        """Store fp16 features [n, d] of n images, and the seconds they took; return the pack."""
+        images, values = json.dumps(hashes), tensor_bytes(features)
+        content = _content_hash(images, values)
+        metadata = {"key": self.key, "images": images, "content": content}
+        metadata["seconds"] = f"{seconds:.4f}"
+        entry = Entry("features", "F16", tuple(features.shape), len(values))
+        path = self.folder / f"{content[:32]}.safetensors"
+        write_whole(path, [header([entry], metadata), values])
+        return path
+
+
+def _content_hash(images: str, values: bytes) -> str:
+    return hashlib.sha256(images.encode() + values).hexdigest()

@@ -1,0 +1,168 @@
+"""Run images through a frozen backbone, each once ever, and keep the result.
+
+May import torch and the contract.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import timm
+import torch
+from torch import Tensor
+
+from regraft.contract.errors import ErrorCode
+from worker.engine import preprocess
+from worker.engine.backbone import Backbone
+from worker.engine.context import Context
+from worker.engine.data import Image
+from worker.engine.failures import EngineError, is_out_of_memory
+from worker.engine.feature_cache import FeatureCache
+
+DEFAULT_BATCH = 32
+CUT = "features"  # after global pooling, before the classifier
+VIEW = "centre"
+_PACK_SIZE = 1024  # images to a pack: what a killed run loses at most
+
+
+class Features(NamedTuple):
+    """What is known of a set of images.
+
+    `rows` holds an fp16 row [d] for each readable image by hash; the same values whether they
+    came from the cache or not. `seconds` is what computing all of them costs, cached or not.
+    """
+
+    rows: dict[str, Tensor]
+    unreadable: dict[str, str]
+    seconds: float
+    computed: int
+    key: str
+
+    def of(self, images: Sequence[Image]) -> Tensor:
+        """Return float32 features [n, d] of n readable images, in their order."""
+        width = len(next(iter(self.rows.values())))
+        rows = [self.rows[image.sha256] for image in images]
+        return torch.stack(rows).float() if rows else torch.zeros(0, width)
+
+
+def numeric_profile() -> str:
+    """Return what decides a feature's last digits: runtime, precision and device class."""
+    return f"torch {torch.__version__}, timm {timm.__version__}, cpu, fp32, eager, channels_last"
+
+
+def cache_of(backbone: Backbone, root: Path) -> FeatureCache:
+    """Return the cache of a backbone's features; everything that decides a value is its key."""
+    settings = preprocess.settings_of(backbone.record)
+    key = {
+        "weights": backbone.record.weights_fingerprint,
+        "preprocessing": preprocess.fingerprint(settings),
+        "cut": CUT,
+        "view": VIEW,
+        "numeric_profile": numeric_profile(),
+    }
+    return FeatureCache(root, key)
+
+
+class Extractor:
+    """Computes what the cache does not hold; remembers a batch size that fits in memory."""
+
+    def __init__(
+        self, backbone: Backbone, cache: FeatureCache, batch_size: int, context: Context
+    ) -> None:
+        self._backbone = backbone
+        self._cache = cache
+        self._batch_size = batch_size
+        self._context = context
+
+    def extract(self, images: Sequence[Image]) -> Features:
+        """Return the features of `images`, each computed at most once.
+
+        Raises:
+            EngineError: OUT_OF_MEMORY where one image does not fit, DIVERGED where a feature
+                is not finite in fp16.
+        """
+        unique = list({image.sha256: image for image in images}.values())
+        found = self._cache.find(image.sha256 for image in unique)
+        for name in found.dropped:
+            self._context.event(f"Dropped a damaged feature pack, {name}.", "warn")
+        missing = [image for image in unique if image.sha256 not in found.rows]
+        if found.rows:
+            self._context.event(f"Features of {len(found.rows)} images were computed before.")
+        fresh, unreadable, seconds = self._compute(missing, len(unique))
+        return Features(
+            rows=found.rows | fresh,
+            unreadable=unreadable,
+            seconds=found.seconds + seconds,
+            computed=len(fresh),
+            key=self._cache.key,
+        )
+
+    def _compute(
+        self, images: Sequence[Image], total: int
+    ) -> tuple[dict[str, Tensor], dict[str, str], float]:
+        """Return new rows, unreadable images and the seconds it took, storing packs on the way."""
+        rows: dict[str, Tensor] = {}
+        unreadable: dict[str, str] = {}
+        pending: list[str] = []
+        done = total - len(images)
+        started = stored = time.perf_counter()
+        settings = preprocess.settings_of(self._backbone.record)
+        try:
+            for batch in preprocess.batches(images, settings, self._batch_size):
+                self._context.check()
+                unreadable |= batch.unreadable
+                names = [image.sha256 for image in batch.images]
+                rows.update(zip(names, self._forward(batch.pixels), strict=True))
+                pending += names
+                done += len(names) + len(batch.unreadable)
+                self._context.progress("features", 0.05 + 0.55 * done / total, done, total)
+                now = time.perf_counter()
+                self._context.metrics(done, images_per_second=len(rows) / (now - started))
+                if len(pending) >= _PACK_SIZE:
+                    self._store(pending, rows, now - stored)
+                    pending, stored = [], now
+        finally:
+            # A cancelled run has paid for these: the next one finds them.
+            self._store(pending, rows, time.perf_counter() - stored)
+        return rows, unreadable, time.perf_counter() - started
+
+    def _store(self, names: list[str], rows: dict[str, Tensor], seconds: float) -> None:
+        if names:
+            self._cache.add(names, torch.stack([rows[name] for name in names]), seconds)
+
+    def _forward(self, pixels: Tensor) -> Tensor:
+        """Return fp16 features [n, d], in smaller pieces where memory does not suffice."""
+        pieces: list[Tensor] = []
+        start = 0
+        while start < len(pixels):
+            piece = pixels[start : start + self._batch_size]
+            try:
+                pieces.append(forward(self._backbone, piece))
+                start += len(piece)
+            except (RuntimeError, MemoryError) as error:
+                self._shrink(error, len(piece))
+        if not pieces:
+            return torch.zeros(0, self._backbone.record.num_features, dtype=torch.float16)
+        return self._rounded(torch.cat(pieces))
+
+    def _shrink(self, error: Exception, size: int) -> None:
+        """Halve the batch after running out of memory; raise what cannot be helped."""
+        if not is_out_of_memory(error) or size == 1:
+            raise error
+        self._batch_size = max(1, size // 2)
+        message = f"Out of memory with {size} images at once; going on with {self._batch_size}."
+        self._context.event(message, "warn", batch_size=self._batch_size)
+
+    def _rounded(self, features: Tensor) -> Tensor:
+        rounded = features.half()
+        if not bool(rounded.isfinite().all()):
+            raise EngineError(ErrorCode.DIVERGED, "The backbone gave features that are not finite.")
+        return rounded
+
+
+def forward(backbone: Backbone, pixels: Tensor) -> Tensor:
+    """Return float32 features [n, d] of pixels [n, 3, size, size]."""
+    with torch.inference_mode():
+        result: Tensor = backbone.module(pixels.contiguous(memory_format=torch.channels_last))
+    return result.clone()

@@ -1,0 +1,97 @@
+"""A linear head on frozen features: what it is, how features are made round for its solver.
+
+May import torch.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_RANK_TOLERANCE = 1e-6  # features come in fp16: what lies below is rounding
+
+
+class Head(NamedTuple):
+    """`weight` [c, d] and `bias` [c] on features as the backbone gives them; float32.
+
+    `temperature` divides the logits so that probabilities match how often they are right
+    (Guo et al. 2017); null where there was nothing to fit it on, which counts as 1.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    temperature: float | None
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return uncalibrated logits [n, c] of features [n, d]."""
+        return features @ self.weight.T + self.bias
+
+    def calibrated(self) -> "Head":
+        """Return the head that is shipped: the temperature is folded into its weights."""
+        warmth = self.temperature or 1.0
+        return Head(self.weight / warmth, self.bias / warmth, None)
+
+
+class Basis(NamedTuple):
+    """Principal axes of a training set: `mean` [d], `axes` [d, r], and one `scale` for all.
+
+    Coordinates in it are centred, at most min(n, d) wide, and have a mean squared norm of 1.
+    Rotation and centring leave L2-regularised regression as it is (the solution lies in the
+    span of the training features); the one scale gives the penalty the same meaning for every
+    backbone and set.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    scale: Tensor
+
+    def coordinates(self, features: Tensor) -> Tensor:
+        """Return features [n, d] as [n, r], float64."""
+        return ((features.double() - self.mean) @ self.axes) / self.scale
+
+    def head(self, weight: Tensor, bias: Tensor, temperature: float | None) -> Head:
+        """Return a head on plain features from one on coordinates: [c, r] and [c]."""
+        plain = weight.double() @ self.axes.T / self.scale
+        shifted = bias.double() - plain @ self.mean
+        return Head(plain.float(), shifted.float(), temperature)
+
+
+def basis_of(features: Tensor) -> Basis:
+    """Return the principal basis of training features [n, d], without what is only rounding."""
+    exact = features.double()
+    mean = exact.mean(dim=0)
+    centred = exact - mean
+    scale = centred.square().sum(dim=1).mean().sqrt()
+    if float(scale) == 0:
+        return Basis(mean, torch.eye(features.shape[1], dtype=exact.dtype), torch.ones_like(scale))
+    num_images, width = centred.shape
+    if num_images <= width:
+        _, strengths, rows = torch.linalg.svd(centred, full_matrices=False)
+        axes = rows.T
+    else:
+        values, vectors = torch.linalg.eigh(centred.T @ centred)
+        strengths, axes = values.clamp_min(0).sqrt().flip(0), vectors.flip(1)
+    kept = strengths > _RANK_TOLERANCE * strengths[0]
+    return Basis(mean, axes[:, kept], scale)
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """Return the temperature that makes out-of-sample logits [n, c] most likely (Guo et al. 2017).
+
+    The loss is convex in 1 / temperature; Newton's method in its logarithm, kept in 0.05-20.
+    """
+    logits = logits.double()
+    target = logits.gather(1, labels[:, None])[:, 0]
+    log_beta = 0.0
+    for _ in range(50):
+        beta = float(torch.tensor(log_beta).exp())
+        chances = (logits * beta).softmax(dim=1)
+        expected = (chances * logits).sum(dim=1)
+        variance = (chances * logits.square()).sum(dim=1) - expected.square()
+        slope = float((expected - target).mean()) * beta
+        curvature = float(variance.mean()) * beta**2 + abs(slope) + 1e-12
+        move = max(-1.0, min(1.0, slope / curvature))
+        log_beta = max(-3.0, min(3.0, log_beta - move))
+        if abs(move) < 1e-8:  # noqa: PLR2004
+            break
+    return float(torch.tensor(-log_beta).exp())

@@ -1,0 +1,176 @@
+"""Recognise products with the model in this folder: `python predict.py photo.jpg folder/`.
+
+Needs onnxruntime, numpy and Pillow, nothing else. Reads `model.onnx`, `labels.json` and
+`preprocess.json` beside it. To use it from Python: `Predictor().classify([jpeg_bytes])`.
+"""
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+Floats = npt.NDArray[np.float32]
+
+MAX_PIXELS = 100_000_000
+MAX_RATIO = 100  # longer side to shorter side, in pixels
+BATCH = 16
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+
+
+class Settings(TypedDict):
+    """How an image becomes the network's input: sizes in pixels, mean and std in 0-1."""
+
+    resize: int
+    input_size: int
+    mean: list[float]
+    std: list[float]
+    interpolation: str
+
+
+class Guess(TypedDict):
+    """A label and its probability."""
+
+    label: str
+    probability: float
+
+
+def prepare(data: bytes, settings: Settings) -> Floats:
+    """Return the input tensor [3, input_size, input_size] of one encoded image.
+
+    Raises:
+        ValueError: the bytes are no image, or one too large or too narrow to be a product photo.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            _check_size(image.size)
+            # JPEG decodes straight to a smaller size, twice what is needed: half the time.
+            image.draft(None, (2 * settings["resize"], 2 * settings["resize"]))
+            square = _cropped(_to_rgb(ImageOps.exif_transpose(image)), settings)
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"cannot be read as an image: {error}") from error
+    pixels = np.asarray(square, dtype=np.float32) / np.float32(255)
+    mean = np.asarray(settings["mean"], dtype=np.float32)
+    std = np.asarray(settings["std"], dtype=np.float32)
+    return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(f"has more than {MAX_PIXELS} pixels")
+    if max(size) > MAX_RATIO * min(size):
+        raise ValueError(f"is more than {MAX_RATIO} times as long as wide")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Return `image` as 8-bit RGB, what is transparent in it on white."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        wide = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)
+        image = Image.fromarray((wide >> 8).astype(np.uint8))
+    if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, rgba)
+    return image.convert("RGB")
+
+
+def _cropped(image: Image.Image, settings: Settings) -> Image.Image:
+    """Return the central square after the shorter side has been brought to `resize`."""
+    shorter, crop = settings["resize"], settings["input_size"]
+    width, height = image.size
+    scale = shorter / min(width, height)
+    size = (max(shorter, round(width * scale)), max(shorter, round(height * scale)))
+    image = image.resize(size, Image.Resampling[settings["interpolation"].upper()])
+    left, top = (size[0] - crop) // 2, (size[1] - crop) // 2
+    return image.crop((left, top, left + crop, top + crop))
+
+
+class Predictor:
+    """The model of one folder, loaded once."""
+
+    def __init__(self, folder: Path | None = None, num_threads: int = 0) -> None:
+        folder = folder or Path(__file__).resolve().parent
+        self.labels: list[str] = _read(folder / "labels.json")["labels"]
+        self.settings: Settings = _read(folder / "preprocess.json")
+        runtime: Any = onnxruntime
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = num_threads
+        self._session = runtime.InferenceSession(
+            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+
+    def probabilities(self, images: Sequence[bytes]) -> Floats:
+        """Return the probabilities [n, labels] of n encoded images.
+
+        Raises:
+            ValueError: one of them cannot be read as an image.
+        """
+        rows = [np.zeros((0, len(self.labels)), dtype=np.float32)]
+        for start in range(0, len(images), BATCH):
+            batch = np.stack([prepare(x, self.settings) for x in images[start : start + BATCH]])
+            rows.append(self._session.run(["probabilities"], {"images": batch})[0])
+        return np.concatenate(rows)
+
+    def classify(self, images: Sequence[bytes], top: int = 3) -> list[list[Guess]]:
+        """Return the `top` most likely labels of each encoded image, best first."""
+        answers: list[list[Guess]] = []
+        for row in self.probabilities(images):
+            best = np.argsort(-row, kind="stable")[:top]
+            answers.append([{"label": self.labels[i], "probability": float(row[i])} for i in best])
+        return answers
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def find_images(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the given files, and the images inside the given folders in order of name."""
+    for path in paths:
+        if path.is_dir():
+            inside = (file for file in sorted(path.rglob("*")) if file.is_file())
+            yield from (file for file in inside if file.suffix.lower() in SUFFIXES)
+        else:
+            yield path
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Recognise products in photos.")
+    parser.add_argument("paths", nargs="+", type=Path, help="photos, or folders of photos")
+    parser.add_argument("--top", type=int, default=3, help="labels to show for each (default 3)")
+    parser.add_argument("--json", action="store_true", help="one JSON object for each photo")
+    return parser.parse_args(argv)
+
+
+def _line(path: Path, guesses: list[Guess], as_json: bool) -> str:
+    if as_json:
+        return json.dumps({"path": str(path), "predictions": guesses}, ensure_ascii=False)
+    shown = "  ".join(f"{guess['label']} {guess['probability']:.1%}" for guess in guesses)
+    return f"{path}: {shown}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the labels of each photo; return 1 if one could not be read, else 0."""
+    arguments = _arguments(argv)
+    predictor = Predictor()
+    failed = False
+    for path in find_images(arguments.paths):
+        try:
+            guesses = predictor.classify([path.read_bytes()], arguments.top)[0]
+        except (OSError, ValueError) as error:
+            sys.stderr.write(f"{path}: {error}\n")
+            failed = True
+        else:
+            sys.stdout.write(_line(path, guesses, arguments.json) + "\n")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,11 @@
+"""The ways of transferring, by name: each turns features and labels into a head.
+
+Adding one: a module here with a function of `Strategy`'s type, and its line in `STRATEGIES`.
+"""
+
+from worker.engine.strategies.base import Fitted, Material, Strategy
+from worker.engine.strategies.linear_probe import linear_probe
+
+STRATEGIES: dict[str, Strategy] = {"linear_probe": linear_probe}
+
+__all__ = ["STRATEGIES", "Fitted", "Material", "Strategy"]

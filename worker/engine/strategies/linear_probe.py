@@ -1,0 +1,184 @@
+"""Linear probe: multinomial logistic regression on frozen features, its L2 chosen by folds.
+
+The whole grid x folds is one batched problem (Kornblith et al. 2019 for the protocol).
+May import torch and the contract.
+"""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from regraft.contract.errors import ErrorCode
+from regraft.contract.job import Hyperparameters
+from regraft.contract.metrics import Candidate
+from worker.engine.context import Context
+from worker.engine.failures import EngineError
+from worker.engine.head import Basis, basis_of, fit_temperature
+from worker.engine.intervals import wilson
+from worker.engine.solver import MAX_ITERATIONS, Problems, Solutions, solve
+from worker.engine.strategies.base import Fitted, Material
+
+# Half decades; the penalty is per image, on features whose mean squared norm is 1.
+GRID = tuple(10 ** (exponent / 2) for exponent in range(-10, -1))
+# Where no class has two images to fold: the best of the grid at 1-10 images a class on
+# Fashion-MNIST, within a point of it elsewhere.
+DEFAULT_PENALTY = 1e-3
+_MAX_ELEMENTS = 2**26  # logits held at once: problems x classes x images
+_GRID_TOLERANCE = 1e-4
+_FINAL_TOLERANCE = 1e-6
+
+
+class _Scores(NamedTuple):
+    """Cross-validation of one penalty: accuracy, log-loss, and the out-of-fold logits [m, c]."""
+
+    penalty: float
+    right: int
+    total: int
+    log_loss: float
+    logits: Tensor
+
+
+def linear_probe(material: Material, wanted: Hyperparameters, context: Context) -> Fitted:
+    """Choose the penalty by cross-validation and solve for the head on all of `material`."""
+    limit = MAX_ITERATIONS if wanted.epochs == "auto" else wanted.epochs
+    grid = GRID if wanted.weight_decay == "auto" else (wanted.weight_decay,)
+    basis = basis_of(material.features)
+    started = time.perf_counter()
+    scores = [] if context.should_stop() else _cross_validate(material, basis, grid, limit, context)
+    seconds = (time.perf_counter() - started) / len(grid)
+    best = min(scores, key=_rank) if scores else None
+    default = grid[0] if len(grid) == 1 else DEFAULT_PENALTY
+    penalty = best.penalty if best else default
+    context.progress("training", 0.70)
+    solution = _solve_one(material, basis, penalty, limit, context)
+    temperature = _temperature(material, best)
+    head = basis.head(solution.weights[0], solution.biases[0], temperature)
+    return Fitted(head, _candidates(scores, penalty, seconds), _explained(scores, penalty, grid))
+
+
+def _rank(scores: _Scores) -> tuple[int, float, float]:
+    """Order by accuracy, then log-loss, then the stronger penalty."""
+    return -scores.right, scores.log_loss, -scores.penalty
+
+
+def _cross_validate(
+    material: Material, basis: Basis, grid: tuple[float, ...], limit: int, context: Context
+) -> list[_Scores]:
+    """Return the scores of each penalty; none where no image is in a fold."""
+    numbers = sorted(set(material.folds.tolist()) - {-1})
+    if not numbers:
+        return []
+    judged = material.folds >= 0
+    truth = material.labels[judged]
+    shape = (len(grid), len(material.labels), material.num_classes)
+    out_of_fold = torch.zeros(shape, dtype=torch.float32)
+    coordinates = basis.coordinates(material.features).float()
+    pairs = [(row, number) for row in range(len(grid)) for number in numbers]
+    width = max(1, _MAX_ELEMENTS // (material.num_classes * len(material.labels)))
+    for start in range(0, len(pairs), width):
+        chunk = pairs[start : start + width]
+        context.progress("training", 0.60 + 0.10 * start / len(pairs), start, len(pairs))
+        masks = torch.stack([material.folds != number for _, number in chunk])
+        penalties = torch.tensor([grid[row] for row, _ in chunk])
+        problems = Problems(coordinates, material.labels, masks, penalties, material.num_classes)
+        solved = _checked(solve(problems, limit, _GRID_TOLERANCE, _go_on(context)))
+        for (row, number), logits in zip(chunk, solved.logits, strict=True):
+            held = material.folds == number
+            out_of_fold[row, held] = logits[held]
+    scores = [_score(penalty, out_of_fold[row, judged], truth) for row, penalty in enumerate(grid)]
+    for step, one in enumerate(scores):
+        context.metrics(step, cv_accuracy=one.right / one.total, cv_log_loss=one.log_loss)
+    return scores
+
+
+def _go_on(context: Context) -> Callable[[int], bool]:
+    """Return what the solver asks before each iteration: raises on cancel, ends on stop."""
+
+    def answer(iteration: int) -> bool:
+        context.check()
+        return iteration == 0 or not context.should_stop()
+
+    return answer
+
+
+def _score(penalty: float, logits: Tensor, truth: Tensor) -> _Scores:
+    right = int((logits.argmax(dim=1) == truth).sum())
+    log_loss = float(torch.nn.functional.cross_entropy(logits, truth))
+    return _Scores(penalty, right, len(truth), log_loss, logits)
+
+
+def _solve_one(
+    material: Material, basis: Basis, penalty: float, limit: int, context: Context
+) -> Solutions:
+    """Solve one penalty on all images, in double precision."""
+    coordinates = basis.coordinates(material.features)
+    problems = Problems(
+        features=coordinates,
+        labels=material.labels,
+        masks=torch.ones(1, len(material.labels)),
+        penalties=torch.tensor([penalty], dtype=torch.float64),
+        num_classes=material.num_classes,
+    )
+    solved = _checked(solve(problems, limit, _FINAL_TOLERANCE, _go_on(context)))
+    context.metrics(0, head_iterations=solved.iterations, head_residual=float(solved.residuals[0]))
+    return solved
+
+
+def _checked(solutions: Solutions) -> Solutions:
+    if not bool(solutions.logits.isfinite().all()):
+        raise EngineError(ErrorCode.DIVERGED, "The head's logits are no longer finite numbers.")
+    return solutions
+
+
+def _temperature(material: Material, best: _Scores | None) -> float | None:
+    if best is None:
+        return None
+    return fit_temperature(best.logits, material.labels[material.folds >= 0])
+
+
+def _candidates(scores: list[_Scores], penalty: float, seconds: float) -> list[Candidate]:
+    """Return one candidate for each penalty tried; the chosen one alone where none was scored."""
+    if not scores:
+        reason = "too few images for cross-validation: the default, or the value given"
+        return [
+            Candidate(
+                strategy="linear_probe",
+                hyperparameters={"weight_decay": penalty},
+                score=None,
+                chosen=True,
+                reason=reason,
+            )
+        ]
+    best = min(scores, key=_rank)
+    return [
+        Candidate(
+            strategy="linear_probe",
+            hyperparameters={"weight_decay": one.penalty},
+            score=one.right / one.total,
+            score_interval=wilson(one.right, one.total),
+            seconds=round(seconds, 4),
+            chosen=one is best,
+            reason=_reason(one, best, len(scores)),
+        )
+        for one in scores
+    ]
+
+
+def _reason(one: _Scores, best: _Scores, num_scores: int) -> str:
+    if one is best:
+        return "the value given" if num_scores == 1 else "the best cross-validated accuracy"
+    if one.right == best.right:
+        return "as accurate as the chosen one, but with a higher log-loss"
+    points = 100 * (best.right - one.right) / one.total
+    return f"{points:.1f} points less accurate than the chosen one in cross-validation"
+
+
+def _explained(scores: list[_Scores], penalty: float, grid: tuple[float, ...]) -> str:
+    if len(grid) == 1:
+        return f"The head's L2 was given: {penalty:g}."
+    if not scores:
+        return f"The head's L2 is the default, {penalty:g}: there was nothing to choose it by."
+    return f"The head's L2, {penalty:g}, is the best of {len(grid)} in cross-validation."
