@@ -1,0 +1,84 @@
+"""Merchants and keys from a shell on the server: `python -m db.admin create-merchant NAME`.
+
+May import core, db and regraft.contract.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from core.refusals import RefusedError
+from core.settings import settings
+from db.repositories import keys
+from db.session import Database
+
+_DAY = 86_400.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, or 1 for a reason that is printed."""
+    given = _parser().parse_args(arguments)
+    database = Database(settings().url)
+    try:
+        with database.write() as session:
+            shown = given.run(session, given)
+    except RefusedError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 1
+    finally:
+        database.dispose()
+    sys.stdout.write((json.dumps(shown) if given.json else _lines(shown)) + "\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m db.admin", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    merchant = commands.add_parser("create-merchant", help="add a merchant")
+    merchant.add_argument("name", metavar="NAME")
+    merchant.set_defaults(run=_create_merchant)
+    key = commands.add_parser("create-key", help="add a key; its text is shown once")
+    key.add_argument("merchant", metavar="MERCHANT", help="id, or a name that only one has")
+    key.add_argument("--scopes", default=",".join(keys.DEFAULT_SCOPES))
+    key.add_argument("--name", default="key")
+    key.add_argument("--days", type=float, help="days until it expires")
+    key.set_defaults(run=_create_key)
+    revoke = commands.add_parser("revoke-key", help="end a key at once")
+    revoke.add_argument("merchant", metavar="MERCHANT")
+    revoke.add_argument("key", metavar="KEY", help="the key's id or its public prefix")
+    revoke.set_defaults(run=_revoke_key)
+    for command in (merchant, key, revoke):
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _create_merchant(session: Session, given: argparse.Namespace) -> dict[str, object]:
+    merchant = keys.create_merchant(session, given.name)
+    return {"merchant": merchant.id, "name": merchant.name}
+
+
+def _create_key(session: Session, given: argparse.Namespace) -> dict[str, object]:
+    merchant = keys.find_merchant(session, given.merchant)
+    scopes = tuple(scope.strip() for scope in given.scopes.split(",") if scope.strip())
+    lifetime = None if given.days is None else given.days * _DAY
+    key = keys.create_key(session, merchant.id, scopes, name=given.name, lifetime=lifetime)
+    return {"merchant": merchant.id, "id": key.id, "key": key.key, "scopes": list(key.scopes)}
+
+
+def _revoke_key(session: Session, given: argparse.Namespace) -> dict[str, object]:
+    merchant = keys.find_merchant(session, given.merchant)
+    return {"merchant": merchant.id, "id": keys.revoke_key(session, merchant.id, given.key)}
+
+
+def _lines(shown: dict[str, object]) -> str:
+    return "\n".join(
+        f"{name}: {', '.join(value) if isinstance(value, list) else value}"
+        for name, value in shown.items()
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""Datasets: made from an upload together with the job that checks it, listed, shown.
+
+A new dataset is `processing` until its ingest job has given every image a verdict.
+"""
+
+from typing import NamedTuple
+
+from sqlalchemy.orm import Session
+
+from core.blobs import BlobInfo
+from core.queues import INGEST_CLASS
+from core.refusals import ConflictError
+from db.models import Dataset, Image, Job
+from db.repositories.queueing import enqueue
+from db.repositories.reading import Slice, Window, get, newest_first, oldest_first
+from db.tenancy import scoped
+from regraft.contract.errors import ErrorCode
+from regraft.contract.ids import new_id
+from regraft.contract.status import JobKind
+from regraft.contract.verdict import Verdict
+
+
+class NewDataset(NamedTuple):
+    """What an upload asks for; its container is stored in the tenant's scope."""
+
+    name: str
+    container: BlobInfo
+    metadata: dict[str, str]
+
+
+def create(session: Session, tenant_id: str, new: NewDataset) -> Dataset:
+    """Insert a dataset and the job that will check its images."""
+    dataset = Dataset(
+        id=new_id("ds"),
+        tenant_id=tenant_id,
+        name=new.name,
+        source_bytes=new.container.size,
+        source_sha256=new.container.sha256,
+        user_metadata=new.metadata,
+    )
+    session.add(dataset)
+    session.flush()
+    enqueue(
+        session,
+        Job(
+            id=new_id("job"),
+            tenant_id=tenant_id,
+            kind=JobKind.INGEST,
+            device_class=INGEST_CLASS,
+            spec={"dataset": dataset.id},
+            dataset_id=dataset.id,
+        ),
+    )
+    return dataset
+
+
+def find(session: Session, tenant_id: str, dataset_id: str, *, param: str | None = None) -> Dataset:
+    """Return one dataset; raises `NotFoundError`."""
+    query = scoped(Dataset, tenant_id).where(Dataset.id == dataset_id)
+    return get(session, query, "dataset", param=param)
+
+
+def ready(session: Session, tenant_id: str, dataset_id: str, param: str) -> Dataset:
+    """Return a dataset that a job may use.
+
+    Raises `NotFoundError`, or `ConflictError` (`dataset_not_ready`) with the status it is in.
+    """
+    dataset = find(session, tenant_id, dataset_id, param=param)
+    if dataset.status != "ready":
+        raise ConflictError(
+            f"The dataset is {dataset.status}, not ready.", param, ErrorCode.DATASET_NOT_READY
+        )
+    return dataset
+
+
+def listed(session: Session, tenant_id: str, window: Window) -> Slice[Dataset]:
+    """Return a page of the tenant's datasets, newest first."""
+    return newest_first(session, scoped(Dataset, tenant_id), Dataset.id, "ds", window)
+
+
+def images(
+    session: Session, tenant_id: str, dataset_id: str, verdict: Verdict | None, window: Window
+) -> Slice[Image]:
+    """Return a page of a dataset's images in the order of the upload; raises `NotFoundError`."""
+    find(session, tenant_id, dataset_id)
+    query = scoped(Image, tenant_id).where(Image.dataset_id == dataset_id)
+    if verdict is not None:
+        query = query.where(Image.verdict == verdict)
+    return oldest_first(session, query, Image.seq, window)

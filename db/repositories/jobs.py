@@ -1,0 +1,181 @@
+"""Adaptation jobs as a merchant sees them: submitted, listed, cancelled, their history read.
+
+The row is the outbox: nothing is published here, control finds what is queued.
+"""
+
+from typing import NamedTuple
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from core.queues import device_class_of
+from core.refusals import ConflictError
+from db.base import now
+from db.lifecycle import events
+from db.lifecycle.guard import changed
+from db.models import Job, JobEvent, JobMetric, JobResult
+from db.repositories import datasets
+from db.repositories.queueing import enqueue
+from db.repositories.reading import Slice, Window, get, newest_first, oldest_first
+from db.tenancy import scoped
+from regraft.contract.ids import new_id
+from regraft.contract.job import JobSubmission
+from regraft.contract.status import TERMINAL, JobKind, JobStatus, RequestedAction, ShownStatus
+
+
+class Overview(NamedTuple):
+    """A job, what it made, and how many jobs stand before it while it is queued."""
+
+    job: Job
+    result: JobResult | None
+    jobs_ahead: int | None
+
+
+class Filter(NamedTuple):
+    """Which jobs to list; None leaves a field open."""
+
+    status: ShownStatus | None = None
+    dataset: str | None = None
+
+
+_WISHES = {
+    ShownStatus.CANCELLING: RequestedAction.CANCEL,
+    ShownStatus.PAUSING: RequestedAction.PAUSE,
+    ShownStatus.STOPPING: RequestedAction.STOP,
+}
+_TRIES = 3
+_TRAIN = Job.kind == JobKind.TRAIN
+
+
+def submit(
+    session: Session, tenant_id: str, submission: JobSubmission, trainer_class: str
+) -> Overview:
+    """Insert a queued job and its first event.
+
+    Raises `NotFoundError` for a dataset that the tenant has not, `ConflictError` for one that
+    is not ready; `param` names the field.
+    """
+    for param in ("dataset", "test_dataset"):
+        dataset_id = getattr(submission, param)
+        if dataset_id is not None:
+            datasets.ready(session, tenant_id, dataset_id, param)
+    job = Job(
+        id=new_id("job"),
+        tenant_id=tenant_id,
+        kind=JobKind.TRAIN,
+        device_class=device_class_of(JobKind.TRAIN, trainer_class),
+        name=submission.name,
+        register_as=submission.model_name(),
+        spec=submission.spec().model_dump(mode="json"),
+        dataset_id=submission.dataset,
+        user_metadata=submission.metadata,
+        priority=submission.priority,
+    )
+    return _overviews(session, tenant_id, [enqueue(session, job)])[0]
+
+
+def find(session: Session, tenant_id: str, job_id: str) -> Job:
+    """Return one training job; raises `NotFoundError`, as for an ingest job."""
+    return get(session, scoped(Job, tenant_id).where(_TRAIN, Job.id == job_id), "job")
+
+
+def show(session: Session, tenant_id: str, job_id: str) -> Overview:
+    """Return one training job with its result; raises `NotFoundError`."""
+    return _overviews(session, tenant_id, [find(session, tenant_id, job_id)])[0]
+
+
+def listed(session: Session, tenant_id: str, wanted: Filter, window: Window) -> Slice[Overview]:
+    """Return a page of the tenant's training jobs, newest first."""
+    query = scoped(Job, tenant_id).where(_TRAIN)
+    if wanted.dataset is not None:
+        query = query.where(Job.dataset_id == wanted.dataset)
+    if wanted.status in _WISHES:
+        query = query.where(
+            Job.status == JobStatus.RUNNING, Job.requested_action == _WISHES[wanted.status]
+        )
+    elif wanted.status is not None:
+        query = query.where(Job.status == wanted.status.value)
+        if wanted.status is ShownStatus.RUNNING:
+            query = query.where(Job.requested_action.is_(None))
+    page = newest_first(session, query, Job.id, "job", window)
+    return Slice(_overviews(session, tenant_id, page.rows), page.next_cursor)
+
+
+def cancel(session: Session, tenant_id: str, job_id: str) -> Overview:
+    """Cancel a job that waits, or ask the worker of a running one to; asking twice is no error.
+
+    Raises `NotFoundError`, or `ConflictError` for a job that has ended.
+    """
+    for _attempt in range(_TRIES):
+        job = find(session, tenant_id, job_id)
+        if job.status in TERMINAL:
+            raise ConflictError(f"The job has ended: it is {job.status}.")
+        wished = job.requested_action == RequestedAction.CANCEL
+        if (job.status == JobStatus.RUNNING and wished) or _cancelled(session, job):
+            session.expire_all()
+            return show(session, tenant_id, job_id)
+        session.expire_all()
+    raise ConflictError("The job's status is changing: try again.")
+
+
+def _cancelled(session: Session, job: Job) -> bool:
+    """Move the job or leave the wish, if it is still in the status that was read."""
+    running = job.status == JobStatus.RUNNING
+    values = (
+        {"requested_action": RequestedAction.CANCEL}
+        if running
+        else {"status": JobStatus.CANCELLED, "requested_action": None, "finished_at": now()}
+    )
+    same = (Job.id == job.id) & (Job.tenant_id == job.tenant_id) & (Job.status == job.status)
+    if not changed(session, update(Job).where(same).values(values)):
+        return False
+    events.record(
+        session,
+        tenant_id=job.tenant_id,
+        job_id=job.id,
+        fence=job.fence,
+        level="info",
+        type="message" if running else "status",
+        message="Asked to cancel." if running else "Cancelled before it ran.",
+        data={"requested_action": RequestedAction.CANCEL}
+        if running
+        else {"from": job.status, "to": JobStatus.CANCELLED},
+    )
+    return True
+
+
+def history(session: Session, tenant_id: str, job_id: str, window: Window) -> Slice[JobEvent]:
+    """Return a page of a job's events, oldest first; raises `NotFoundError`."""
+    find(session, tenant_id, job_id)
+    query = scoped(JobEvent, tenant_id).where(JobEvent.job_id == job_id)
+    return oldest_first(session, query, JobEvent.seq, window)
+
+
+def metrics(session: Session, tenant_id: str, job_id: str) -> list[JobMetric]:
+    """Return every value a job reported, by name and step; raises `NotFoundError`."""
+    find(session, tenant_id, job_id)
+    query = scoped(JobMetric, tenant_id).where(JobMetric.job_id == job_id)
+    return list(session.scalars(query.order_by(JobMetric.name, JobMetric.step)))
+
+
+def _overviews(session: Session, tenant_id: str, found: list[Job]) -> list[Overview]:
+    ids = [job.id for job in found]
+    results = {
+        row.job_id: row
+        for row in session.scalars(scoped(JobResult, tenant_id).where(JobResult.job_id.in_(ids)))
+    }
+    queued = [job.id for job in found if job.status == JobStatus.QUEUED]
+    ahead = _jobs_ahead(session, queued) if queued else {}
+    return [Overview(job, results.get(job.id), ahead.get(job.id)) for job in found]
+
+
+def _jobs_ahead(session: Session, ids: list[str]) -> dict[str, int]:
+    """Return how many queued training jobs of its device class stand before each job."""
+    place = func.row_number().over(
+        partition_by=Job.device_class, order_by=(Job.priority.desc(), Job.id)
+    )
+    # any tenant: a place in the queue is a number, and shows nothing of whose jobs those are.
+    line = select(Job.id, (place - 1).label("ahead")).where(_TRAIN, Job.status == JobStatus.QUEUED)
+    places = line.subquery()
+    rows = session.execute(select(places.c.id, places.c.ahead).where(places.c.id.in_(ids)))
+    return {row.id: row.ahead for row in rows}
