@@ -1,14 +1,16 @@
 """Build the backbone of a catalogue record, with its real weights or, when asked, with none.
 
-May import torch, timm and the contract.
+May import torch, timm, safetensors and the contract.
 """
 
 import functools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import timm
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from regraft.contract.catalog import BACKBONES, BackboneRecord
@@ -46,7 +48,7 @@ def prepared(name: str, weights_dir: Path | None) -> Backbone:
 def _built(name: str, path: Path, _mtime_ns: int, _size: int) -> Backbone:
     record = BACKBONES[name]
     module: Any = timm.create_model(record.architecture, pretrained=False)
-    state = weights.renamed(weights.load(record, path), module.state_dict())
+    state = _state(record, path, module.state_dict())
     module.reset_classifier(0)
     state = {key: value for key, value in state.items() if not key.startswith(f"{CLASSIFIER}.")}
     _load_strictly(module, state, path)
@@ -55,6 +57,16 @@ def _built(name: str, path: Path, _mtime_ns: int, _size: int) -> Backbone:
     module.requires_grad_(requires_grad=False)
     module.eval()
     return Backbone(record, module.to(memory_format=torch.channels_last))
+
+
+def _state(record: BackboneRecord, path: Path, timm_names: Iterable[str]) -> weights.State:
+    """Return the tensors of a weight file under timm's names, or say why it is none."""
+    try:
+        return weights.renamed(weights.load(record, path), timm_names)
+    except (SafetensorError, LookupError, ValueError) as error:
+        raise EngineError(
+            ErrorCode.WEIGHTS_MISSING, f"{path} holds no weights of {record.name}: {error}"
+        ) from error
 
 
 def _load_strictly(module: nn.Module, state: weights.State, path: Path) -> None:

@@ -38,11 +38,13 @@ def load(source: DataSource) -> list[Image]:
     """Return the images of `source`, ordered by hash and name whatever the order of its rows.
 
     Raises:
-        ValueError: `source` names no folder and no pack, both, or something that is not there.
+        ValueError: what `source` names is not there.
     """
-    if (source.folder is None) == (source.pack is None):
-        raise ValueError("give exactly one of `folder` and `pack`")
-    images = _from_pack(source.pack) if source.pack else _from_folder(source.folder or Path())
+    images: list[Image] = []
+    if source.pack is not None:
+        images = _from_pack(source.pack)
+    if source.folder is not None:
+        images = _from_folder(source.folder)
     return sorted(images, key=lambda image: (image.sha256, image.name))
 
 

@@ -12,8 +12,8 @@ def explanation(
 ) -> str:
     """Return a paragraph: what was learned from, how well it works, and what transfer gained."""
     sentences = [
-        f"Learned {num_classes} classes from {len(parts.train)} images, on features that the "
-        f"backbone already knew from other photos.",
+        f"Learned {num_classes} classes from {len(parts.train)} images, on what the backbone "
+        "already knew from other photos.",
         choice,
         _quality(metrics.validation, "held-out images", transfer),
     ]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+_SETTLED = 1e-8  # change of a logarithm
 _RANK_TOLERANCE = 1e-6  # features come in fp16: what lies below is rounding
 
 
@@ -92,6 +93,6 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
         curvature = float(variance.mean()) * beta**2 + abs(slope) + 1e-12
         move = max(-1.0, min(1.0, slope / curvature))
         log_beta = max(-3.0, min(3.0, log_beta - move))
-        if abs(move) < 1e-8:  # noqa: PLR2004
+        if abs(move) < _SETTLED:
             break
     return float(torch.tensor(-log_beta).exp())

@@ -19,7 +19,7 @@ from worker.engine.runspec import RunSpec
 class Message(BaseModel):
     """Base of all messages."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def line(self) -> str:
         """Return the message as one JSON line, newline included."""

@@ -18,7 +18,7 @@ from worker.engine.data import Image
 from worker.engine.shipped.predict import Floats, Settings, prepare
 
 _THREADS = 2
-_AHEAD = 3  # batches decoded before they are needed
+_AHEAD = 96  # images decoded before they are needed
 
 
 def settings_of(record: BackboneRecord) -> Settings:
@@ -56,7 +56,7 @@ def batches(images: Sequence[Image], settings: Settings, size: int) -> Iterator[
         try:
             for chunk in chunks:
                 waiting.append((chunk, [pool.submit(_one, image, settings) for image in chunk]))
-                if len(waiting) > _AHEAD:
+                if len(waiting) * size > _AHEAD:
                     yield _collect(*waiting.popleft())
             while waiting:
                 yield _collect(*waiting.popleft())

@@ -86,6 +86,9 @@ def run(spec: RunSpec, context: Context) -> Result:
     comparison = _compare(spec, backbone, given, budget, context)
     context.progress("evaluating", 0.88)
     metrics = _metrics(given, fitted)
+    for name, found in (("validation", metrics.validation), ("test", metrics.test)):
+        if found is not None:
+            context.metrics(0, **{f"{name}_accuracy": found.accuracy})
     transfer = _transfer(given, fitted, metrics, comparison)
     context.check()
     trained = Trained(backbone, fitted.head, given.labels, metrics, transfer)
@@ -102,9 +105,13 @@ def run(spec: RunSpec, context: Context) -> Result:
 
 
 def _read_input(spec: RunSpec, backbone: Backbone, context: Context) -> _Input:
-    """Read both datasets, compute features, and hold images out."""
+    """Read both datasets, compute features, and hold images out.
+
+    A test dataset, where there is one, takes the place of the dataset's own test images.
+    """
     images = _labelled(spec.data, "dataset", context)
     tests = _labelled(spec.test_data, "test_dataset", context) if spec.test_data else []
+    tests = _unseen(tests, images, context)
     _require_classes({image.label for image in images})
     batch_size = spec.spec.hyperparameters.batch_size
     size = DEFAULT_BATCH if batch_size == "auto" else batch_size
@@ -131,6 +138,16 @@ def _labelled(source: DataSource, param: str, context: Context) -> list[Image]:
         listed = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
         context.event(f"Left out of the {param}: {listed}.", "warn", **left_out)
     return images
+
+
+def _unseen(tests: Sequence[Image], images: Sequence[Image], context: Context) -> list[Image]:
+    """Return the test images that are not in the dataset too: what was seen proves nothing."""
+    known = {image.sha256 for image in images}
+    unseen = [image for image in tests if image.sha256 not in known]
+    if len(unseen) < len(tests):
+        count = len(tests) - len(unseen)
+        context.event(f"Left out of the test: {count} images that are in the dataset too.", "warn")
+    return unseen
 
 
 def _readable(images: Sequence[Image], features: Features) -> list[Image]:
@@ -189,7 +206,11 @@ def _compare(
     train = given.parts.train
     examples = scratch.Examples(train, given.truth(train).tolist(), len(given.labels))
     trained = scratch.train(backbone.record, examples, seconds, spec.spec.seed, context)
-    return _Comparison(trained, scratch.logits(trained, held_out, context), seconds)
+    logits = scratch.logits(trained, held_out, context)
+    if not bool(logits.isfinite().all()):
+        context.event("Training from scratch diverged: there is nothing to compare with.", "warn")
+        return None
+    return _Comparison(trained, logits, seconds)
 
 
 def _metrics(given: _Input, fitted: Fitted) -> JobMetrics:

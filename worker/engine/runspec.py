@@ -1,8 +1,9 @@
 """`RunSpec`: a job spec and the local paths that the engine works with; no torch here."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from regraft.contract.job import JobSpec
 
@@ -18,6 +19,12 @@ class DataSource(BaseModel):
 
     folder: Path | None = None
     pack: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.folder is None) == (self.pack is None):
+            raise ValueError("give exactly one of `folder` and `pack`")
+        return self
 
 
 class RunSpec(BaseModel):

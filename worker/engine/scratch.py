@@ -125,7 +125,7 @@ def _step(
     logits = module(pixels.contiguous(memory_format=torch.channels_last))
     loss = nn.functional.cross_entropy(logits, targets, label_smoothing=_LABEL_SMOOTHING)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(module.parameters(), 1.0)
     optimizer.step()
 
@@ -136,7 +136,7 @@ def _augmented(pixels: Tensor, chance: random.Random) -> Tensor:
     for image in pixels:
         top, left = chance.randrange(_MARGIN + 1), chance.randrange(_MARGIN + 1)
         crop = image[:, top : top + SIZE, left : left + SIZE]
-        crops.append(crop.flip(2) if chance.random() < 0.5 else crop)  # noqa: PLR2004
+        crops.append(crop.flip(2) if chance.getrandbits(1) else crop)
     return torch.stack(crops)
 
 

@@ -7,6 +7,7 @@ Needs onnxruntime, numpy and Pillow, nothing else. Reads `model.onnx`, `labels.j
 import argparse
 import io
 import json
+import struct
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,9 +20,20 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 Floats = npt.NDArray[np.float32]
 
-MAX_PIXELS = 100_000_000
+MAX_PIXELS = 80_000_000
 MAX_RATIO = 100  # longer side to shorter side, in pixels
 BATCH = 16
+# What Pillow raises on damaged files, by format.
+BROKEN = (
+    OSError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
@@ -54,8 +66,10 @@ def prepare(data: bytes, settings: Settings) -> Floats:
             # JPEG decodes straight to a smaller size, twice what is needed: half the time.
             image.draft(None, (2 * settings["resize"], 2 * settings["resize"]))
             square = _cropped(_to_rgb(ImageOps.exif_transpose(image)), settings)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"cannot be read as an image: {error}") from error
+    except UnidentifiedImageError as error:
+        raise ValueError("is not an image of a known format") from error
+    except BROKEN as error:
+        raise ValueError(f"cannot be decoded: {error}") from error
     pixels = np.asarray(square, dtype=np.float32) / np.float32(255)
     mean = np.asarray(settings["mean"], dtype=np.float32)
     std = np.asarray(settings["std"], dtype=np.float32)
