@@ -11,9 +11,9 @@ def explanation(
     parts: Split, num_classes: int, choice: str, metrics: JobMetrics, transfer: Transfer
 ) -> str:
     """Return a paragraph: what was learned from, how well it works, and what transfer gained."""
+    learned = f"Learned {num_classes} classes from {len(parts.train)} images"
     sentences = [
-        f"Learned {num_classes} classes from {len(parts.train)} images, on what the backbone "
-        "already knew from other photos.",
+        f"{learned}, on what the backbone already knew from other photos.",
         choice,
         _quality(metrics.validation, "held-out images", transfer),
     ]

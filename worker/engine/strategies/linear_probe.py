@@ -187,9 +187,10 @@ def _reason(one: _Scores, best: _Scores, num_scores: int) -> str:
             return "the value given"
         return "the lowest log-loss among the best in cross-validated accuracy"
     points = 100 * (one.right - best.right) / one.total
-    compared = "as accurate as" if points == 0 else f"{points:+.1f} points of accuracy against"
     loss = one.log_loss - best.log_loss
-    return f"{compared} the chosen one in cross-validation, and {loss:+.3f} of log-loss"
+    if loss >= 0:
+        return f"{points:+.1f} points of accuracy, but {loss:.3f} more log-loss than the chosen one"
+    return f"{-points:.1f} points less accurate than the chosen one"
 
 
 def _explained(scores: list[_Scores], penalty: float, grid: tuple[float, ...]) -> str:
