@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from regraft.client.errors import InvalidInput
 
-_KEY = re.compile(r"[\x21-\x7e]+")
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 
 class Connection(NamedTuple):
@@ -62,7 +62,8 @@ def _read(path: Path) -> dict[str, str]:
 def _checked_url(url: str) -> str:
     try:
         parts = urlsplit(url.strip())
-        fine = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        visible = _VISIBLE.fullmatch(parts.netloc)
+        fine = visible and parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
         fine = False
     if not fine:
@@ -73,6 +74,6 @@ def _checked_url(url: str) -> str:
 def _checked_key(api_key: str) -> str:
     """Refuse what no header can carry, without repeating the secret."""
     key = api_key.strip()
-    if not _KEY.fullmatch(key):
+    if not _VISIBLE.fullmatch(key):
         raise InvalidInput("the API key holds characters that no key has; copy it again")
     return key

@@ -16,7 +16,6 @@ from regraft.contract.resources import ModelFile
 OnBytes = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all."""
 
-_CHUNK = 1 << 18
 _PARTIAL = 206
 _PAST_THE_END = 416
 
@@ -66,6 +65,7 @@ class Download:
     def _fetch(self) -> None:
         """Bring the part to its full size, over as many connections as that takes."""
         failures = 0
+        self._part.touch()
         while (have := self._size()) < self._wanted.bytes:
             try:
                 self._receive(have)
@@ -83,7 +83,7 @@ class Download:
             with self._transport.answer(lambda http: self._request(http, have)) as response:
                 start = self._start(response, have)
                 with self._part.open("ab" if start else "wb") as sink:
-                    for chunk in response.iter_raw(_CHUNK):
+                    for chunk in response.iter_raw():
                         sink.write(chunk)
                         start += len(chunk)
                         self._report(start)
