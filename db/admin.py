@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m db.admin", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    merchant = commands.add_parser("create-merchant", help="add a merchant")
+    merchant = commands.add_parser("create-merchant", help="add a merchant with a first key")
     merchant.add_argument("name", metavar="NAME")
     merchant.set_defaults(run=_create_merchant)
     key = commands.add_parser("create-key", help="add a key; its text is shown once")
@@ -57,7 +57,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _create_merchant(session: Session, given: argparse.Namespace) -> dict[str, object]:
     merchant = keys.create_merchant(session, given.name)
-    return {"merchant": merchant.id, "name": merchant.name}
+    key = keys.create_key(session, merchant.id)
+    return {"merchant": merchant.id, "name": merchant.name, **_shown(key)}
 
 
 def _create_key(session: Session, given: argparse.Namespace) -> dict[str, object]:
@@ -65,7 +66,11 @@ def _create_key(session: Session, given: argparse.Namespace) -> dict[str, object
     scopes = tuple(scope.strip() for scope in given.scopes.split(",") if scope.strip())
     lifetime = None if given.days is None else given.days * _DAY
     key = keys.create_key(session, merchant.id, scopes, name=given.name, lifetime=lifetime)
-    return {"merchant": merchant.id, "id": key.id, "key": key.key, "scopes": list(key.scopes)}
+    return {"merchant": merchant.id, **_shown(key)}
+
+
+def _shown(key: keys.NewKey) -> dict[str, object]:
+    return {"id": key.id, "key": key.key, "scopes": list(key.scopes)}
 
 
 def _revoke_key(session: Session, given: argparse.Namespace) -> dict[str, object]:

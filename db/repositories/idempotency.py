@@ -5,7 +5,7 @@ An answer lives 24 hours and belongs to one tenant, one route and one key.
 
 import uuid
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
@@ -18,6 +18,7 @@ from db.session import Database
 from db.tenancy import scoped
 from regraft.contract.errors import ErrorCode
 
+Transaction: TypeAlias = Session
 KEPT_SECONDS = 24 * 3600.0
 
 
@@ -37,7 +38,7 @@ class Claim(NamedTuple):
 
 
 def once(
-    database: Database, tenant_id: str, claim: Claim | None, create: Callable[[Session], Answer]
+    database: Database, tenant_id: str, claim: Claim | None, create: Callable[[Transaction], Answer]
 ) -> Answer:
     """Run `create` in one transaction, or return the answer that the same request got before.
 
@@ -66,7 +67,7 @@ def first_answer(database: Database, tenant_id: str, claim: Claim | None) -> Ans
 
 
 def _first(
-    database: Database, tenant_id: str, claim: Claim, create: Callable[[Session], Answer]
+    database: Database, tenant_id: str, claim: Claim, create: Callable[[Transaction], Answer]
 ) -> Answer:
     with database.write() as session:
         answer = _find(session, tenant_id, claim)

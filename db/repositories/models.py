@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from core.blobs import SHARED_SCOPE
 from db.models import FileSegment, Model, ModelFile
-from db.repositories.reading import Slice, Window, get, newest_first
+from db.repositories.reading import Slice, Window, by_name, get, newest_first
 from db.tenancy import scoped
 
 
@@ -45,6 +45,13 @@ def listed(session: Session, tenant_id: str, window: Window) -> Slice[ModelWithF
     """Return a page of the tenant's models, newest first."""
     page = newest_first(session, scoped(Model, tenant_id), Model.id, "md", window)
     return Slice(_with_files(session, tenant_id, page.rows), page.next_cursor)
+
+
+def files(session: Session, tenant_id: str, model_id: str, window: Window) -> Slice[ModelFile]:
+    """Return a page of a model's files by name; raises `NotFoundError`."""
+    get(session, scoped(Model, tenant_id).where(Model.id == model_id), "model")
+    query = scoped(ModelFile, tenant_id).where(ModelFile.model_id == model_id)
+    return by_name(session, query, ModelFile.name, window)
 
 
 def stored_file(session: Session, tenant_id: str, model_id: str, name: str) -> StoredFile:

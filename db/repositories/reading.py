@@ -67,6 +67,15 @@ def oldest_first(
     return _page(session, query.order_by(column), column.key, window.limit)
 
 
+def by_name(
+    session: Session, query: Select[Item], column: InstrumentedAttribute[str], window: Window
+) -> Slice[Item]:
+    """Return a page in alphabetical order of a name that is unique within the query."""
+    if window.cursor is not None:
+        query = query.where(column > _decoded(window.cursor))
+    return _page(session, query.order_by(column), column.key, window.limit)
+
+
 def _page(session: Session, query: Select[Item], key: str, limit: int) -> Slice[Item]:
     rows = list(session.scalars(query.limit(limit + 1)))
     if len(rows) <= limit:
@@ -81,9 +90,12 @@ def _encoded(last: str) -> str:
 def _decoded(cursor: str) -> str:
     try:
         data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return data.decode("ascii")
+        text = data.decode("ascii")
     except (binascii.Error, ValueError) as error:
         raise _forged() from error
+    if not text.isprintable():
+        raise _forged()
+    return text
 
 
 def _forged() -> InvalidError:

@@ -1,0 +1,70 @@
+"""The application: `create_app` joins settings, database, routes and the headers of all answers."""
+
+import re
+import time
+import uuid
+
+import structlog
+from flask import Flask, Response, g, request
+
+from api import errors, uploads
+from api.openapi import document_route
+from api.services import NAME, Services
+from api.settings import ApiSettings
+from api.views import catalog, datasets, jobs, models, operations
+from core.logs import logger
+from core.settings import Settings
+from core.settings import settings as process_settings
+from db.blobs import SqlBlobStore
+from db.session import Database
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Strict-Transport-Security": "max-age=31536000",
+}
+ROUTES = (datasets.routes, jobs.routes, models.routes, catalog.routes, operations.routes)
+
+
+def create_app(settings: Settings | None = None, database: Database | None = None) -> Flask:
+    """Return a WSGI application; settings and database default to the process's own."""
+    settings = settings or process_settings()
+    api = ApiSettings()
+    database = database or Database(settings.url, pool_size=api.threads)
+    app = Flask(NAME, static_folder=None)
+    app.url_map.merge_slashes = False
+    app.extensions[NAME] = Services(settings, api, database, SqlBlobStore(database))
+    app.before_request(_begin)
+    app.after_request(_finish)
+    errors.register(app)
+    for routes in (*ROUTES, document_route(ROUTES)):
+        routes.install(app)
+    uploads.sweep(app.extensions[NAME])
+    return app
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+    g.started = time.monotonic()
+    structlog.contextvars.bind_contextvars(process="api", request_id=g.request_id)
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Cache-Control", "no-store")
+    logger("api.access").info(
+        "request",
+        method=request.method,
+        path=request.path,
+        status=response.status_code,
+        milliseconds=round((time.monotonic() - g.started) * 1000, 1),
+    )
+    structlog.contextvars.unbind_contextvars("request_id")
+    return response

@@ -1,0 +1,174 @@
+"""One example of each answer for the published document, built from the contract's own models."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from api.views.operations import Health
+from regraft.contract.job import JobSubmission
+from regraft.contract.resources import (
+    Backbone,
+    Dataset,
+    Image,
+    Job,
+    JobEvent,
+    MetricSeries,
+    Model,
+    ModelFile,
+    Page,
+    Strategy,
+    Whoami,
+)
+
+_DATASET = "ds_01k8zr0m5e9tq4x7c2v6b8n3hd"
+_JOB = "job_01k8zr1w3g7ys5d9f2k4m6p8qa"
+_MODEL = "md_01k8zr2h6j8zt4e7g3n5r9v1wb"
+_SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_NOW = "2026-11-24T06:25:00.123Z"
+_MATRIX = {"labels": ["cup", "mug"], "counts": [[24, 1], [0, 25]]}
+_CLASS = {"label": "mug", "num_images": 25, "precision": 0.96, "recall": 1.0, "f1": 0.98}
+_METRICS = {
+    "validation": {
+        "num_images": 50,
+        "accuracy": 0.98,
+        "accuracy_interval": [0.8951, 0.9965],
+        "top5": 1.0,
+        "macro_f1": 0.98,
+        "per_class": [_CLASS],
+        "confusion_matrix": _MATRIX,
+    }
+}
+_FILE = {"name": "model.onnx", "bytes": 13559409, "sha256": _SHA}
+_SUBMISSION = {
+    "name": "home goods, autumn",
+    "register_as": "home-goods",
+    "dataset": _DATASET,
+    "base": {"backbone": "efficientnet_lite0"},
+    "strategy": {"type": "linear_probe"},
+    "metadata": {"season": "FW26"},
+}
+
+
+def _page(model: type[BaseModel], *items: dict[str, Any]) -> dict[str, Any]:
+    shown = [_one(model, item) for item in items]
+    return {"object": "list", "data": shown, "has_more": False, "next_cursor": None}
+
+
+def _one(model: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
+    return model.model_validate(values).model_dump(mode="json", by_alias=True)
+
+
+_SPEC = JobSubmission.model_validate(_SUBMISSION).spec().model_dump(mode="json")
+_ONE: dict[type[BaseModel], dict[str, Any]] = {
+    Dataset: {
+        "id": _DATASET,
+        "name": "home goods",
+        "version": 1,
+        "status": "ready",
+        "status_reason": None,
+        "num_images": 240,
+        "num_rejected": 3,
+        "num_unlabelled": 0,
+        "classes": [{"name": "mug", "num_images": 120}, {"name": "cup", "num_images": 120}],
+        "warnings": [],
+        "parent": None,
+        "bytes": 1834921,
+        "sha256": _SHA,
+        "created_at": _NOW,
+        "metadata": {},
+    },
+    Image: {
+        "id": "img_01k8zr0m5f1a2b3c4d5e6f7g8h",
+        "path": "mug/a.jpg",
+        "label": "mug",
+        "verdict": "ok",
+        "message": None,
+        "width": 640,
+        "height": 480,
+        "sha256": _SHA,
+    },
+    Job: {
+        "id": _JOB,
+        "name": "home goods, autumn",
+        "status": "succeeded",
+        "status_reason": None,
+        "spec": _SPEC,
+        "register_as": "home-goods",
+        "progress": {"phase": "exporting", "fraction": 1.0},
+        "queue": None,
+        "priority": 0,
+        "attempt": 1,
+        "created_at": _NOW,
+        "started_at": _NOW,
+        "finished_at": _NOW,
+        "model": _MODEL,
+        "metrics": _METRICS,
+        "transfer": None,
+        "usage": {"device_seconds": 21.4, "num_images": 240},
+        "error": None,
+        "metadata": {"season": "FW26"},
+    },
+    JobEvent: {
+        "id": "evt_01k8zr1w3h2b3c4d5e6f7g8h9j",
+        "created_at": _NOW,
+        "level": "info",
+        "type": "status",
+        "message": "Queued.",
+        "data": {"from": None, "to": "queued"},
+    },
+    Model: {
+        "id": _MODEL,
+        "name": "home-goods",
+        "version": 1,
+        "aliases": [],
+        "job": _JOB,
+        "backbone": "efficientnet_lite0",
+        "strategy": "linear_probe",
+        "labels": ["cup", "mug"],
+        "metrics": _METRICS,
+        "transfer": {},
+        "files": [_FILE],
+        "lineage": {"dataset": _DATASET},
+        "created_at": _NOW,
+        "metadata": {},
+    },
+    ModelFile: _FILE,
+    Backbone: {
+        "name": "efficientnet_lite0",
+        "num_parameters": 4652008,
+        "num_features": 1280,
+        "input_size": 224,
+        "stages": ["stage1"],
+        "licence": "Apache-2.0",
+        "weights_fingerprint": _SHA,
+    },
+    Strategy: {
+        "type": "linear_probe",
+        "trains": "the head",
+        "summary": "Logistic regression.",
+        "reference": "Kornblith et al. 2019",
+        "json_schema": {"type": "object"},
+        "defaults": {"type": "linear_probe"},
+    },
+    MetricSeries: {"series": {"accuracy": [{"step": 1, "value": 0.98, "time": _NOW}]}},
+    Whoami: {
+        "merchant": "mer_01k8zqzz5e9tq4x7c2v6b8n3hd",
+        "merchant_name": "Acme Home Goods",
+        "key": "key_01k8zqzz6e9tq4x7c2v6b8n3hd",
+        "scopes": ["read", "write"],
+    },
+    Health: {"status": "ok"},
+}
+
+EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
+    **{model: _one(model, values) for model, values in _ONE.items()},
+    JobSubmission: _SUBMISSION,
+    Page[Dataset]: _page(Dataset, _ONE[Dataset]),
+    Page[Image]: _page(Image, _ONE[Image]),
+    Page[Job]: _page(Job, _ONE[Job]),
+    Page[JobEvent]: _page(JobEvent, _ONE[JobEvent]),
+    Page[Model]: _page(Model, _ONE[Model]),
+    Page[ModelFile]: _page(ModelFile, _FILE),
+    Page[Backbone]: _page(Backbone, _ONE[Backbone]),
+    Page[Strategy]: _page(Strategy, _ONE[Strategy]),
+}

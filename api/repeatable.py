@@ -1,0 +1,51 @@
+"""`Idempotency-Key`: a POST that creates may be sent again and creates once."""
+
+import hashlib
+import json
+from collections.abc import Callable
+
+from flask import Response, request
+from pydantic import BaseModel
+
+from api.routing import Call
+from core.refusals import InvalidError
+from db.repositories import idempotency
+from db.repositories.idempotency import Answer, Claim, Transaction
+
+_HEADER = "Idempotency-Key"
+_MAX_KEY = 255
+
+
+def claim(asked: object) -> Claim | None:
+    """Return what this request repeats, or None without a key; `asked` is its meaning as JSON."""
+    key = request.headers.get(_HEADER)
+    if key is None:
+        return None
+    if not (0 < len(key) <= _MAX_KEY and key.isascii() and key.isprintable()):
+        raise InvalidError(_HEADER, f"must be 1 to {_MAX_KEY} printable ASCII characters")
+    canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"))
+    route = f"{request.method} {request.path}"
+    return Claim(route, key, hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def replayed(call: Call, repeat: Claim | None) -> Response | None:
+    """Return the first answer to this request, if there was one."""
+    answer = idempotency.first_answer(call.services.database, call.tenant_id, repeat)
+    return None if answer is None else _response(answer)
+
+
+def once(
+    call: Call, repeat: Claim | None, status: int, create: Callable[[Transaction], BaseModel]
+) -> Response:
+    """Create in one transaction and answer with `status`, or replay the first answer."""
+
+    def answered(session: Transaction) -> Answer:
+        return Answer(status, create(session).model_dump(mode="json", by_alias=True))
+
+    return _response(idempotency.once(call.services.database, call.tenant_id, repeat, answered))
+
+
+def _response(answer: Answer) -> Response:
+    # The row may come from PostgreSQL's JSONB, which keeps no order of names: neither do we.
+    body = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":"))
+    return Response(body, answer.status, content_type="application/json")

@@ -1,0 +1,158 @@
+"""Typed routes: a handler says what it takes and returns, and the rest follows from that.
+
+The same table makes the Flask rules, the checks of each request and `/openapi.json`.
+"""
+
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from flask import Flask, Response, request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from api import auth
+from api.bodies import read_json
+from api.services import Services, services
+from core.refusals import InvalidError, NotFoundError, RefusedError
+from db.repositories.keys import Caller
+from regraft.contract.errors import ErrorCode
+from regraft.contract.ids import Prefix, is_id
+from regraft.contract.validation import details
+
+Model = TypeVar("Model", bound=BaseModel)
+Handler = TypeVar("Handler", bound=Callable[..., BaseModel | Response])
+IDS: dict[str, tuple[Prefix, str]] = {
+    "dataset_id": ("ds", "dataset"),
+    "job_id": ("job", "job"),
+    "model_id": ("md", "model"),
+}
+
+
+class Query(BaseModel):
+    """Base of a route's query parameters; one that is not declared is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PageQuery(Query):
+    """Which page of a list."""
+
+    limit: int = Field(default=20, ge=1, le=100)
+    cursor: str | None = Field(default=None, max_length=200)
+
+
+class Call(NamedTuple):
+    """What a handler that says `call` gets: the process's services and who asks."""
+
+    services: Services
+    caller: Caller
+
+    @property
+    def tenant_id(self) -> str:
+        """The tenant that every read and write of this request belongs to."""
+        return self.caller.tenant_id
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one path; `returns` is None where bytes are answered."""
+
+    method: str
+    path: str
+    handler: Callable[..., BaseModel | Response]
+    returns: type[BaseModel] | None
+    scope: str | None = "read"
+    status: int = 200
+    errors: tuple[ErrorCode, ...] = ()
+    repeatable: bool = False
+    multipart: bool = False
+    body: type[BaseModel] | None = None
+    query: type[Query] = Query
+    takes_call: bool = True
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The operation's name: the handler's."""
+        return getattr(self.handler, "__name__", self.path)
+
+    def __call__(self, **values: str) -> Response:
+        """Check the request, run the handler, and return its answer."""
+        caller = auth.caller(self.scope)
+        for name, value in values.items():
+            prefix, subject = IDS.get(name, (None, ""))
+            if prefix is not None and not is_id(value, prefix):
+                raise NotFoundError(subject)
+        arguments: dict[str, Any] = dict(values)
+        if self.takes_call:
+            arguments["call"] = Call(services(), caller)
+        query = checked(self.query, _query())
+        if self.query is not Query:
+            arguments["query"] = query
+        if self.body is not None:
+            arguments["body"] = checked(self.body, read_json(services().api.max_json_bytes))
+        answer = self.handler(**arguments)
+        return answer if isinstance(answer, Response) else as_json(answer, self.status)
+
+
+class Routes:
+    """A table of routes, filled by decorators."""
+
+    def __init__(self) -> None:
+        self.table: list[Route] = []
+
+    def add(
+        self, method: str, path: str, returns: type[BaseModel] | None, **declared: Any
+    ) -> Callable[[Handler], Handler]:
+        """Declare a route; the types of its body and query are the handler's own."""
+
+        def register(handler: Handler) -> Handler:
+            hints = typing.get_type_hints(handler)
+            found: dict[str, Any] = {
+                name: hints[name] for name in ("body", "query") if name in hints
+            }
+            found["takes_call"] = "call" in hints
+            self.table.append(Route(method, path, handler, returns, **found, **declared))
+            return handler
+
+        return register
+
+    def install(self, app: Flask) -> None:
+        """Add every route to the application."""
+        for route in self.table:
+            app.add_url_rule(
+                route.path.replace("{", "<").replace("}", ">"),
+                f"{route.method} {route.path}",
+                route,
+                methods=[route.method],
+                provide_automatic_options=False,
+            )
+
+
+def checked(model: type[Model], values: object) -> Model:
+    """Return a validated model; raises `validation_failed` with a detail for each field."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        found = details(error)
+        first = found[0]
+        raise RefusedError(
+            ErrorCode.VALIDATION_FAILED,
+            f"{first.param}: {first.message}" if first.param else first.message,
+            first.param,
+            details=found,
+        ) from error
+
+
+def as_json(answer: BaseModel, status: int) -> Response:
+    """Return a model as a JSON response."""
+    return Response(answer.model_dump_json(by_alias=True), status, content_type="application/json")
+
+
+def _query() -> dict[str, str]:
+    given = request.args.to_dict(flat=False)
+    for name, values in given.items():
+        if len(values) > 1:
+            raise InvalidError(name[:64], "is given more than once")
+    return {name: values[0] for name, values in given.items()}

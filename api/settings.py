@@ -1,0 +1,22 @@
+"""What only the API's processes may be told, read from `REGRAFT_API_…` variables.
+
+Times are in seconds, sizes in bytes.
+"""
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ApiSettings(BaseSettings):
+    """Threads and limits of one API process; `body_seconds` bounds how long a body may take."""
+
+    model_config = SettingsConfigDict(env_prefix="REGRAFT_API_", frozen=True)
+
+    workers: int = 1
+    threads: int = 24
+    bind: str = "127.0.0.1:8080"
+    max_json_bytes: int = 1024 * 1024
+    max_field_bytes: int = 64 * 1024
+    max_parts: int = 8
+    body_seconds: float = 1800.0
+    idle_seconds: float = 60.0
+    retry_after: int = 5

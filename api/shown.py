@@ -1,0 +1,127 @@
+"""From rows to the resources of the contract; times become RFC 3339 in UTC, to the millisecond."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from db.models import Dataset, Image, Job, JobEvent, JobMetric, ModelFile
+from db.repositories.jobs import Overview
+from db.repositories.models import ModelWithFiles
+from db.repositories.reading import Slice
+from regraft.contract import resources
+from regraft.contract.status import TERMINAL, JobStatus, RequestedAction, shown
+
+Item = TypeVar("Item")
+Shown = TypeVar("Shown", bound=BaseModel)
+
+
+def when(seconds: float) -> str:
+    """Return `2026-11-24T06:25:00.123Z` for seconds since the epoch."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def page(rows: Slice[Item], show: Callable[[Item], Shown]) -> resources.Page[Shown]:
+    """Return one page of a list, each row as `show` shows it."""
+    return resources.Page(
+        data=[show(row) for row in rows.rows],
+        has_more=rows.next_cursor is not None,
+        next_cursor=rows.next_cursor,
+    )
+
+
+def dataset(row: Dataset) -> resources.Dataset:
+    """Return a dataset; `bytes` and `sha256` are the upload's."""
+    return resources.Dataset.model_validate(
+        {
+            **_columns(row, "id name version status status_reason num_images num_rejected"),
+            **_columns(row, "num_unlabelled classes warnings"),
+            "parent": row.parent_id,
+            "bytes": row.source_bytes,
+            "sha256": row.source_sha256,
+            "created_at": when(row.created_at),
+            "metadata": row.user_metadata,
+        }
+    )
+
+
+def image(row: Image) -> resources.Image:
+    """Return one uploaded file and its verdict."""
+    names = "id path label verdict message width height sha256"
+    return resources.Image.model_validate(_columns(row, names))
+
+
+def job(overview: Overview) -> resources.Job:
+    """Return a job with what it made so far; what is not known yet is null."""
+    row, result = overview.job, overview.result
+    wish = None if row.requested_action is None else RequestedAction(row.requested_action)
+    queued = row.status == JobStatus.QUEUED
+    return resources.Job.model_validate(
+        {
+            **_columns(row, "id name status_reason spec priority attempt progress error"),
+            "status": shown(JobStatus(row.status), wish),
+            "register_as": row.register_as or "model",
+            "queue": {"jobs_ahead": overview.jobs_ahead, "estimated_start": None}
+            if queued
+            else None,
+            "created_at": when(row.created_at),
+            "started_at": _when_known(row.started_at),
+            "finished_at": _when_known(row.finished_at),
+            "model": result and result.model_id,
+            "metrics": result and result.metrics,
+            "transfer": result and result.transfer,
+            "usage": result.usage if result else _usage(row),
+            "metadata": row.user_metadata,
+        }
+    )
+
+
+def event(row: JobEvent) -> resources.JobEvent:
+    """Return one line of a job's history."""
+    return resources.JobEvent.model_validate(
+        {**_columns(row, "id level type message data"), "created_at": when(row.created_at)}
+    )
+
+
+def metrics(rows: list[JobMetric]) -> resources.MetricSeries:
+    """Return values grouped into series; the rows come in the order of their steps."""
+    series: dict[str, list[resources.MetricPoint]] = {}
+    for row in rows:
+        point = resources.MetricPoint(step=row.step, value=row.value, time=when(row.created_at))
+        series.setdefault(row.name, []).append(point)
+    return resources.MetricSeries(series=series)
+
+
+def model(found: ModelWithFiles) -> resources.Model:
+    """Return a model with its files."""
+    row = found.model
+    return resources.Model.model_validate(
+        {
+            **_columns(row, "id name version backbone strategy labels metrics transfer lineage"),
+            "aliases": [],
+            "job": row.job_id,
+            "files": [file(entry) for entry in found.files],
+            "created_at": when(row.created_at),
+            "metadata": row.user_metadata,
+        }
+    )
+
+
+def file(row: ModelFile) -> resources.ModelFile:
+    """Return a file's name, size in bytes and hash."""
+    return resources.ModelFile(name=row.name, bytes=row.size, sha256=row.sha256)
+
+
+def _columns(row: object, names: str) -> dict[str, object]:
+    return {name: getattr(row, name) for name in names.split()}
+
+
+def _when_known(seconds: float | None) -> str | None:
+    return None if seconds is None else when(seconds)
+
+
+def _usage(row: Job) -> dict[str, object] | None:
+    """Return what a job without a result used, once that is final."""
+    return {"device_seconds": row.seconds_run} if row.status in TERMINAL else None

@@ -1,0 +1,193 @@
+"""A multipart upload on its way to a temporary file: streamed, hashed, and deleted always."""
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from flask import request
+from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
+
+from api.bodies import pieces
+from api.services import Services
+from core.refusals import InvalidError, RefusedError
+from regraft.contract.errors import ErrorCode
+
+_OVERHEAD = 1024 * 1024  # of boundaries and text fields beside the file itself
+_FORGOTTEN_SECONDS = 3600.0
+_DIGEST = re.compile(r"sha-256=:?([A-Za-z0-9+/=]{44}):?")
+
+
+class Upload(NamedTuple):
+    """A received file with its sha256 in hex and size in bytes, and the text fields beside it."""
+
+    path: Path
+    sha256: str
+    size: int
+    fields: dict[str, str]
+
+
+@contextmanager
+def received(services: Services, names: frozenset[str]) -> Iterator[Upload]:
+    """Receive the `file` part and the text fields in `names`; the file goes with the block.
+
+    Raises `unsupported_media_type`, `invalid_multipart`, `incomplete_body`,
+    `payload_too_large`, or `validation_failed` for a part that is missing, repeated or unknown.
+    """
+    services.uploads.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=services.uploads) as folder:
+        path = Path(folder) / "upload"
+        with path.open("wb") as target:
+            upload = _Receiver(services, path, target, names).run()
+        _check_digest(upload.sha256)
+        yield upload
+
+
+def sweep(services: Services) -> None:
+    """Delete what a killed process left behind more than an hour ago."""
+    if services.uploads.is_dir():
+        for folder in services.uploads.iterdir():
+            if time.time() - folder.stat().st_mtime > _FORGOTTEN_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def parsed_object(text: str, param: str) -> dict[str, object]:
+    """Return a text field that holds one JSON object."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidError(param, "must be a JSON object") from error
+    if not isinstance(found, dict):
+        raise InvalidError(param, "must be a JSON object")
+    return found
+
+
+class _Receiver:
+    """The state of one upload: which part is being read, what has come so far."""
+
+    def __init__(
+        self, services: Services, path: Path, target: BinaryIO, names: frozenset[str]
+    ) -> None:
+        self._services = services
+        self._path = path
+        self._target = target
+        self._names = names
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._fields: dict[str, bytearray] = {}
+        self._part: str | None = None
+        self._has_file = False
+
+    def run(self) -> Upload:
+        """Read the body to its end."""
+        limits = self._services.settings.uploads
+        decoder = MultipartDecoder(_boundary(), max_parts=self._services.api.max_parts)
+        ended = False
+        try:
+            for piece in pieces(limits.max_bytes + _OVERHEAD):
+                decoder.receive_data(piece)
+                ended = self._drain(decoder) or ended
+            decoder.receive_data(None)
+            ended = ended or self._drain(decoder)
+        except ValueError as error:
+            raise _invalid("The multipart body is malformed.") from error
+        if not ended:
+            raise _invalid("The multipart body has no closing boundary.")
+        if not self._has_file:
+            raise InvalidError("file", "is required", "missing")
+        return Upload(self._path, self._digest.hexdigest(), self._size, self._texts())
+
+    def _drain(self, decoder: MultipartDecoder) -> bool:
+        """Take the events that have come; return whether the last boundary was one of them."""
+        while not isinstance(event := decoder.next_event(), NeedData):
+            if isinstance(event, Epilogue):
+                return True
+            if isinstance(event, File | Field):
+                self._begin(event)
+            elif isinstance(event, Data):
+                self._take(event.data)
+        return False
+
+    def _begin(self, part: File | Field) -> None:
+        name = part.name or ""
+        if isinstance(part, File):
+            if name != "file":
+                raise InvalidError(name[:64] or "file", "is not a file of this route")
+            if self._has_file:
+                raise InvalidError("file", "must be given once")
+            self._has_file, self._part = True, None
+            return
+        if name == "file":
+            raise InvalidError("file", "must be a file, with a `filename`")
+        if name not in self._names:
+            raise InvalidError(_printable(name), "is not a field of this route", "extra_forbidden")
+        if name in self._fields:
+            raise InvalidError(name, "must be given once")
+        self._fields[name], self._part = bytearray(), name
+
+    def _take(self, data: bytes) -> None:
+        if self._part is None:
+            self._size += len(data)
+            if self._size > self._services.settings.uploads.max_bytes:
+                raise RefusedError(ErrorCode.PAYLOAD_TOO_LARGE, "The file is too large.", "file")
+            self._digest.update(data)
+            self._target.write(data)
+            return
+        held = self._fields[self._part]
+        held.extend(data)
+        if len(held) > self._services.api.max_field_bytes:
+            raise RefusedError(ErrorCode.PAYLOAD_TOO_LARGE, "A field is too large.", self._part)
+
+    def _texts(self) -> dict[str, str]:
+        found = {}
+        for name, data in self._fields.items():
+            try:
+                found[name] = data.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise InvalidError(name, "must be UTF-8") from error
+        return found
+
+
+def _boundary() -> bytes:
+    if request.mimetype != "multipart/form-data" or request.content_encoding:
+        raise RefusedError(
+            ErrorCode.UNSUPPORTED_MEDIA_TYPE, "This route takes `multipart/form-data`."
+        )
+    boundary = request.mimetype_params.get("boundary", "")
+    if not boundary or not boundary.isascii():
+        raise _invalid("The `Content-Type` names no boundary.")
+    return boundary.encode()
+
+
+def _check_digest(sha256: str) -> None:
+    """Compare with the hash that the client sent, where it sent one."""
+    for name in ("Content-Digest", "X-Content-SHA256"):
+        value = request.headers.get(name)
+        if value is not None and _hex(value.strip()) != sha256:
+            raise InvalidError(name, "is not the hash of the file that came", "checksum_mismatch")
+
+
+def _hex(value: str) -> str:
+    form = _DIGEST.fullmatch(value)
+    if form is None:
+        return value.lower()
+    try:
+        return base64.b64decode(form.group(1), validate=True).hex()
+    except binascii.Error:
+        return ""
+
+
+def _printable(name: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in name[:64])
+
+
+def _invalid(message: str) -> RefusedError:
+    return RefusedError(ErrorCode.INVALID_MULTIPART, message)

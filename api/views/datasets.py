@@ -1,0 +1,110 @@
+"""Datasets: upload, list, show, and the verdict on each image."""
+
+from flask import Response
+from pydantic import Field
+
+from api import repeatable, shown
+from api.routing import Call, PageQuery, Routes, checked
+from api.uploads import parsed_object, received
+from core.archive import inspect
+from db.repositories import datasets
+from db.repositories.datasets import NewDataset
+from db.repositories.idempotency import Transaction
+from db.repositories.reading import Window
+from regraft.contract.errors import ErrorCode
+from regraft.contract.job import Strict
+from regraft.contract.naming import Metadata, Text
+from regraft.contract.resources import Dataset, Image, Page
+from regraft.contract.verdict import Verdict
+
+routes = Routes()
+_UPLOAD_ERRORS = (
+    ErrorCode.INVALID_MULTIPART,
+    ErrorCode.INCOMPLETE_BODY,
+    ErrorCode.PAYLOAD_TOO_LARGE,
+    ErrorCode.TOO_LARGE_UNCOMPRESSED,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+    ErrorCode.DATASET_INVALID,
+    ErrorCode.UNSAFE_PATH,
+    ErrorCode.UNSAFE_ENTRY,
+    ErrorCode.TOO_MANY_ENTRIES,
+    ErrorCode.TOO_MANY_CLASSES,
+    ErrorCode.TOO_FEW_CLASSES,
+    ErrorCode.STORAGE_FULL,
+)
+
+
+class UploadFields(Strict):
+    """The text fields beside the file; `metadata` is a JSON object as text."""
+
+    name: Text
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class ImageQuery(PageQuery):
+    """Which images to list."""
+
+    verdict: Verdict | None = None
+
+
+@routes.add(
+    "POST",
+    "/v1/datasets",
+    Dataset,
+    scope="write",
+    status=202,
+    errors=_UPLOAD_ERRORS,
+    repeatable=True,
+    multipart=True,
+)
+def create_dataset(call: Call) -> Response:
+    """Upload a zip of images, one folder for each class, or with a manifest.
+
+    The container is checked before anything is stored; then the images are checked one by one
+    while the dataset is `processing`.
+    """
+    with received(call.services, frozenset(UploadFields.model_fields)) as upload:
+        fields = _fields(upload.fields)
+        repeat = repeatable.claim({**fields.model_dump(), "sha256": upload.sha256})
+        first = repeatable.replayed(call, repeat)
+        if first is not None:
+            return first
+        inspect(upload.path, call.services.settings.uploads)
+        container = call.services.blobs.put_file(call.tenant_id, upload.path)
+
+    def create(session: Transaction) -> Dataset:
+        new = NewDataset(fields.name, container, fields.metadata)
+        return shown.dataset(datasets.create(session, call.tenant_id, new))
+
+    return repeatable.once(call, repeat, 202, create)
+
+
+@routes.add("GET", "/v1/datasets", Page[Dataset])
+def list_datasets(call: Call, query: PageQuery) -> Page[Dataset]:
+    """List datasets, newest first."""
+    with call.services.database.read() as session:
+        rows = datasets.listed(session, call.tenant_id, Window(query.limit, query.cursor))
+    return shown.page(rows, shown.dataset)
+
+
+@routes.add("GET", "/v1/datasets/{dataset_id}", Dataset)
+def show_dataset(call: Call, dataset_id: str) -> Dataset:
+    """Show one dataset."""
+    with call.services.database.read() as session:
+        return shown.dataset(datasets.find(session, call.tenant_id, dataset_id))
+
+
+@routes.add("GET", "/v1/datasets/{dataset_id}/images", Page[Image])
+def list_images(call: Call, dataset_id: str, query: ImageQuery) -> Page[Image]:
+    """List the uploaded files with their verdicts, in the order of the upload."""
+    window = Window(query.limit, query.cursor)
+    with call.services.database.read() as session:
+        rows = datasets.images(session, call.tenant_id, dataset_id, query.verdict, window)
+    return shown.page(rows, shown.image)
+
+
+def _fields(texts: dict[str, str]) -> UploadFields:
+    values: dict[str, object] = dict(texts)
+    if "metadata" in texts:
+        values["metadata"] = parsed_object(texts["metadata"], "metadata")
+    return checked(UploadFields, values)
