@@ -1,0 +1,98 @@
+"""`python -m worker.ingest.child`: decodes one upload in a sandbox, one verdict a line.
+
+It may die on any image; the supervisor then starts another one behind it.
+"""
+
+import hashlib
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+from core.archive import ArchiveError, Entry, inspect, read_member
+from core.processes import die_with_parent
+from regraft.contract.verdict import Verdict
+from worker.ingest import decode, sandbox
+from worker.ingest.messages import Begun, Checked, Finished, Line, Opened, Refused, Task
+from worker.line_process import PARENT_VARIABLE
+
+
+def main() -> None:
+    """Read one task from standard input and answer on standard output."""
+    die_with_parent(int(os.environ[PARENT_VARIABLE]))
+    task = Task.model_validate_json(sys.stdin.buffer.readline())
+    decode.prepare(task.limits)
+    sandbox.enter(task.memory)
+    sandbox.allow_cpu(task.seconds)
+    try:
+        entries = inspect(task.archive, task.limits).entries
+    except ArchiveError as error:
+        _say(Refused(message=str(error)))
+        return
+    _say(Opened(count=len(entries)))
+    with zipfile.ZipFile(task.archive) as archive:
+        for index in range(task.start, len(entries)):
+            sandbox.allow_cpu(task.seconds)
+            begun = Begun(otherwise=_listed(index, entries[index]))
+            _say(begun)
+            _say(_check(archive, entries[index], task, begun.otherwise))
+    _say(Finished())
+
+
+def _listed(index: int, entry: Entry) -> Checked:
+    return Checked(
+        index=index,
+        path=entry.path,
+        label=entry.label,
+        group=entry.group,
+        split=entry.split,
+        verdict=Verdict.DECODER_FAILED,
+        message="The decoder failed on this file.",
+    )
+
+
+def _check(archive: zipfile.ZipFile, entry: Entry, task: Task, said: Checked) -> Checked:
+    """Return the verdict on one file, its clean copy written first where there is one."""
+    try:
+        data = b"".join(read_member(archive, entry, task.limits.max_image_bytes))
+        made = decode.clean(data, task.limits)
+    except ArchiveError as error:
+        return _rejected(said, Verdict.CORRUPT, str(error))
+    except decode.RejectedError as error:
+        return _rejected(said, error.verdict, error.message)
+    except Exception as error:  # noqa: BLE001 - a decoder raises anything at all
+        sys.stderr.write(f"decoder: {type(error).__name__}: {error}\n")
+        return said
+    sha256 = _keep(task.out, made.data)
+    return said.model_copy(
+        update={
+            "verdict": Verdict.OK,
+            "message": None,
+            "sha256": sha256,
+            "content": made.content,
+            "width": made.width,
+            "height": made.height,
+        }
+    )
+
+
+def _rejected(said: Checked, verdict: Verdict, message: str) -> Checked:
+    return said.model_copy(update={"verdict": verdict, "message": message})
+
+
+def _keep(folder: Path, data: bytes) -> str:
+    """Write a clean copy under its hash and return the hash."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    partial = folder / f"{sha256}.tmp"
+    partial.write_bytes(data)
+    partial.replace(folder / sha256)
+    return sha256
+
+
+def _say(message: Line) -> None:
+    sys.stdout.write(message.line())
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

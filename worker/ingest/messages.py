@@ -1,0 +1,86 @@
+"""The JSON lines between ingest's supervisor and its decoding child.
+
+In, once: `Task`. Out: `Opened`, then `Begun` and `Checked` for each file in order, then
+`Finished`; or `Refused` where the container cannot be read.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from core.settings import UploadLimits
+from regraft.contract.verdict import Verdict
+
+
+class Line(BaseModel):
+    """Base of all messages."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def line(self) -> str:
+        """Return the message as one JSON line, newline included."""
+        return self.model_dump_json() + "\n"
+
+
+class Task(Line):
+    """Check the files of `archive` from the one at `start` on; clean copies go to `out`."""
+
+    archive: Path
+    out: Path
+    start: int
+    limits: UploadLimits
+    memory: int
+    seconds: float
+
+
+class Opened(Line):
+    """The container is sound, and holds `count` files."""
+
+    type: Literal["opened"] = "opened"
+    count: int
+
+
+class Checked(Line):
+    """The verdict on one file.
+
+    `sha256` is of the clean copy, which lies in `out` under that name; `content` identifies
+    what is seen, whatever the format; width and height in pixels.
+    """
+
+    type: Literal["checked"] = "checked"
+    index: int
+    path: str
+    label: str | None
+    group: str | None
+    split: str | None
+    verdict: Verdict
+    message: str | None = None
+    sha256: str | None = None
+    content: str | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+class Begun(Line):
+    """The next file is being looked at; `otherwise` is its verdict if the child dies of it."""
+
+    type: Literal["begun"] = "begun"
+    otherwise: Checked
+
+
+class Refused(Line):
+    """The container cannot be read after all."""
+
+    type: Literal["refused"] = "refused"
+    message: str
+
+
+class Finished(Line):
+    """Every file has had its verdict."""
+
+    type: Literal["finished"] = "finished"
+
+
+FromChild = Annotated[Opened | Begun | Checked | Refused | Finished, Field(discriminator="type")]
+from_child: TypeAdapter[FromChild] = TypeAdapter(FromChild)

@@ -1,0 +1,159 @@
+"""Kind `ingest`: fetch an upload, have its files decoded in a sandbox, keep the clean copies.
+
+A child that dies costs the file that it died on, and nothing else.
+"""
+
+import hashlib
+import sys
+import time
+from pathlib import Path
+
+from sqlalchemy import select
+
+from core.blobs import BlobCorruptError, BlobNotFoundError
+from core.logs import logger
+from core.settings import MIB
+from db.models import Dataset
+from regraft.contract.errors import ErrorCode
+from regraft.contract.resources import Progress
+from worker.ingest.messages import (
+    Begun,
+    Checked,
+    Finished,
+    FromChild,
+    Opened,
+    Refused,
+    Task,
+    from_child,
+)
+from worker.ingest.summary import summarise
+from worker.line_process import LineProcess, ProcessEndedError
+from worker.supervisor import outcome
+from worker.supervisor.attempt import Attempt
+from worker.supervisor.outcome import InterruptedRunError, Outcome
+
+_COMMAND = (sys.executable, "-m", "worker.ingest.child")
+_MEMORY_BYTES = 1024 * MIB
+_CPU_SECONDS = 30.0
+_SILENT_SECONDS = 60.0
+_TICK_SECONDS = 0.2
+_log = logger(__name__)
+
+
+def ingest(attempt: Attempt) -> Outcome:
+    """Check one upload to its end."""
+    archive = _fetch(attempt)
+    return _Ingest(attempt, archive).run()
+
+
+def _fetch(attempt: Attempt) -> Path:
+    """Bring the uploaded container to the workspace, checked against its hash."""
+    tenant_id, archive = attempt.claim.tenant_id, attempt.workspace / "upload.zip"
+    with attempt.station.database.read() as session:
+        query = select(Dataset.source_sha256).where(
+            Dataset.id == attempt.claim.dataset_id, Dataset.tenant_id == tenant_id
+        )
+        sha256 = session.scalar(query)
+    if sha256 is None:
+        raise BlobNotFoundError(attempt.claim.dataset_id)
+    digest = hashlib.sha256()
+    with archive.open("wb") as out:
+        for piece in attempt.station.blobs.read(tenant_id, sha256):
+            attempt.check()
+            digest.update(piece)
+            out.write(piece)
+    if digest.hexdigest() != sha256:
+        raise BlobCorruptError(sha256)
+    return archive
+
+
+class _Ingest:
+    """The conversation with one decoding child after another about one upload."""
+
+    def __init__(self, attempt: Attempt, archive: Path) -> None:
+        self._attempt = attempt
+        self._archive = archive
+        self._out = attempt.workspace / "clean"
+        self._out.mkdir()
+        self._checked: list[Checked] = []
+        self._begun: Checked | None = None
+        self._count = 0
+
+    def run(self) -> Outcome:
+        ended = None
+        while ended is None:
+            child: LineProcess[FromChild] = LineProcess(_COMMAND, from_child.validate_json)
+            try:
+                child.send(self._task().line())
+                ended = self._listen(child)
+            except ProcessEndedError as died:
+                self._step_over(died.how)
+            finally:
+                child.kill()
+        return ended
+
+    def _task(self) -> Task:
+        return Task(
+            archive=self._archive,
+            out=self._out,
+            start=len(self._checked),
+            limits=self._attempt.station.settings.uploads,
+            memory=_MEMORY_BYTES,
+            seconds=_CPU_SECONDS,
+        )
+
+    def _listen(self, child: LineProcess[FromChild]) -> Outcome | None:
+        """Take what a child says; None means that it hung and the next one must go on."""
+        silence = min(_SILENT_SECONDS, self._attempt.station.settings.timings.stall)
+        heard = time.monotonic()
+        while time.monotonic() - heard < silence:
+            self._attempt.check()
+            message = child.receive(_TICK_SECONDS)
+            if message is None:
+                continue
+            ended = self._take(message)
+            if ended is not None:
+                return ended
+            heard = time.monotonic()
+        self._step_over(f"silent for {silence:g} seconds")
+        return None
+
+    def _take(self, message: FromChild) -> Outcome | None:
+        match message:
+            case Opened():
+                self._count = message.count
+            case Begun():
+                self._begun = message.otherwise
+            case Checked():
+                self._keep(message)
+            case Refused():
+                error = ErrorCode.DATASET_INVALID
+                return outcome.failed(self._attempt.claim, error, message.message)
+            case Finished():
+                return outcome.ingested(self._attempt.claim, summarise(self._checked))
+        return None
+
+    def _keep(self, checked: Checked) -> None:
+        """Store a clean copy, then count its file as done."""
+        if checked.sha256 is not None:
+            path = self._out / checked.sha256
+            stored = self._attempt.station.blobs.put_file(self._attempt.claim.tenant_id, path)
+            if stored.sha256 != checked.sha256:
+                raise BlobCorruptError(checked.sha256)
+            path.unlink()
+        self._checked.append(checked)
+        self._begun = None
+        done, count = len(self._checked), max(self._count, 1)
+        self._attempt.heart.progress(
+            Progress(
+                phase="preparing", fraction=done / count, steps_done=done, steps_total=self._count
+            )
+        )
+
+    def _step_over(self, how: str) -> None:
+        """Blame the file that a child died on; without one, the child itself is at fault."""
+        _log.warning("decoding child ended", how=how, done=len(self._checked))
+        if self._begun is None:
+            message = f"The decoder died before it looked at a file ({how})."
+            raise InterruptedRunError(self._attempt.lost(ErrorCode.WORKER_LOST, message))
+        self._keep(self._begun)

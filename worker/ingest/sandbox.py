@@ -1,0 +1,35 @@
+"""What the decoding child gives up before it looks at a stranger's bytes.
+
+It already has no secrets, no connections and a session of its own; may import the standard
+library.
+"""
+
+import resource
+import signal
+
+_CORE_FILES = 0
+_OPEN_FILES = 32
+_WRITTEN_BYTES = 512 * 1024 * 1024
+
+
+def enter(memory: int) -> None:
+    """Limit this process to `memory` bytes of address space, few open files and no core dumps."""
+    _limit(resource.RLIMIT_AS, memory)
+    _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    _limit(resource.RLIMIT_FSIZE, _WRITTEN_BYTES)
+    _limit(resource.RLIMIT_CORE, _CORE_FILES)
+
+
+def allow_cpu(seconds: float) -> None:
+    """End this process (SIGXCPU) once it has used `seconds` more of a processor."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime + seconds) + 1
+    signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+
+
+def _limit(what: int, most: int) -> None:
+    _, hard = resource.getrlimit(what)
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    resource.setrlimit(what, (most, most))

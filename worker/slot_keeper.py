@@ -1,0 +1,55 @@
+"""Keeps this child's slot alive in SQL from a thread of its own, whatever the job does."""
+
+import threading
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.logs import logger
+from core.settings import Settings
+from db.lifecycle import slots
+from db.session import Database
+
+_JOIN_SECONDS = 2.0
+_log = logger(__name__)
+
+
+class SlotKeeper:
+    """Registers the slot at once and renews it every heartbeat until `close`."""
+
+    def __init__(self, database: Database, slot_id: str, settings: Settings) -> None:
+        self._database = database
+        self._slot_id = slot_id
+        self._settings = settings
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="slot", daemon=True)
+
+    def start(self) -> None:
+        """Begin; a database that is down is asked again at the next heartbeat."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop renewing and take the slot away, unless the database does not answer."""
+        self._closing.set()
+        self._thread.join(_JOIN_SECONDS)
+        try:
+            with self._database.write() as session:
+                slots.remove(session, self._slot_id)
+        except SQLAlchemyError as error:
+            _log.warning("slot not removed", slot=self._slot_id, error=str(error))
+
+    def _run(self) -> None:
+        self._renew()
+        while not self._closing.wait(self._settings.timings.heartbeat):
+            self._renew()
+
+    def _renew(self) -> None:
+        try:
+            with self._database.write() as session:
+                slots.register(
+                    session,
+                    self._slot_id,
+                    device_class=self._settings.device_class,
+                    lease=self._settings.timings.lease,
+                )
+        except SQLAlchemyError as error:
+            _log.warning("slot not renewed", slot=self._slot_id, error=str(error))

@@ -1,0 +1,148 @@
+"""Kind `train`: hand the run to the warm trainer, pass on what it reports, heed every wish."""
+
+import time
+
+from core.logs import logger
+from db.lifecycle.finish import Trained
+from regraft.contract.errors import ErrorCode
+from regraft.contract.status import RequestedAction
+from worker.engine.messages import (
+    Cancel,
+    Done,
+    EventReport,
+    Failed,
+    FromTrainer,
+    MetricsReport,
+    Produced,
+    ProgressReport,
+    Run,
+    Stop,
+)
+from worker.engine.runspec import RunSpec
+from worker.line_process import ProcessEndedError
+from worker.supervisor import outcome
+from worker.supervisor.attempt import Attempt
+from worker.supervisor.materialise import run_spec
+from worker.supervisor.outcome import InterruptedRunError, Outcome
+from worker.supervisor.publish import ProducedError, publish
+
+_TICK_SECONDS = 0.2
+_log = logger(__name__)
+
+
+def train(attempt: Attempt) -> Outcome:
+    """Run one training to its end; the trainer stays warm unless it may be in a bad state."""
+    spec = run_spec(attempt)
+    return _Training(attempt, spec).run()
+
+
+class _Training:
+    """The conversation with the trainer about one run."""
+
+    def __init__(self, attempt: Attempt, spec: RunSpec) -> None:
+        self._attempt = attempt
+        self._spec = spec
+        self._trainer = attempt.station.trainer.take()
+        self._produced: Produced | None = None
+        self._cancelled_at: float | None = None
+        self._asked_to_stop = False
+        self._heard = time.monotonic()
+
+    def run(self) -> Outcome:
+        self._trainer.send(Run(spec=self._spec).line())
+        try:
+            return self._until_ended()
+        except BaseException:
+            self._attempt.station.trainer.discard()
+            raise
+
+    def _until_ended(self) -> Outcome:
+        while True:
+            self._heed()
+            try:
+                message = self._trainer.receive(_TICK_SECONDS)
+            except ProcessEndedError as ended:
+                return self._died(ended)
+            if message is not None:
+                self._heard = time.monotonic()
+                ended_with = self._take(message)
+                if ended_with is not None:
+                    return ended_with
+
+    def _heed(self) -> None:
+        """Follow wishes and limits; raise where the trainer must be killed for them."""
+        attempt, timings = self._attempt, self._attempt.station.settings.timings
+        found = attempt.interruption()
+        if found is not None:
+            raise InterruptedRunError(found)
+        if attempt.is_unwanted and self._cancelled_at is None:
+            self._cancelled_at = time.monotonic()
+            self._trainer.send(Cancel().line())
+        if attempt.heart.wish is RequestedAction.STOP and not self._asked_to_stop:
+            self._asked_to_stop = True
+            self._trainer.send(Stop().line())
+        if self._cancelled_at and time.monotonic() - self._cancelled_at > timings.kill_grace:
+            raise InterruptedRunError(outcome.cancelled(attempt.claim))
+        if time.monotonic() - self._heard > timings.stall:
+            message = f"The trainer said nothing for {timings.stall:g} seconds."
+            raise InterruptedRunError(attempt.lost(ErrorCode.STALLED, message))
+
+    def _take(self, message: FromTrainer) -> Outcome | None:
+        """Pass one message on; return the outcome if it was the last."""
+        heart = self._attempt.heart
+        match message:
+            case ProgressReport():
+                heart.progress(message.progress)
+            case EventReport():
+                heart.note(message.level, message.message, message.data)
+            case MetricsReport():
+                heart.metrics(message.step, message.values)
+            case Produced():
+                self._produced = message
+            case Done():
+                return self._done(message)
+            case Failed():
+                return self._failed(message)
+            case _:
+                pass
+        return None
+
+    def _done(self, done: Done) -> Outcome:
+        attempt, spec = self._attempt, self._spec.spec
+        if self._cancelled_at is not None:
+            return outcome.cancelled(attempt.claim)
+        try:
+            files = publish(attempt, self._produced or Produced(blobs=[], files=[]))
+        except ProducedError as error:
+            _log.exception("trainer's files refused")
+            attempt.station.trainer.discard()
+            message = f"The trainer's files are not what it said: {error}."
+            return outcome.failed(attempt.claim, ErrorCode.INTERNAL, message)
+        result = Trained(
+            backbone=spec.base.backbone,
+            strategy=spec.strategy.type,
+            labels=done.labels,
+            metrics=done.metrics.model_dump(mode="json"),
+            transfer=done.transfer.model_dump(mode="json"),
+            lineage=done.lineage,
+            num_images=done.num_images,
+            files=files,
+        )
+        return outcome.trained(attempt.claim, result)
+
+    def _failed(self, failed: Failed) -> Outcome:
+        attempt = self._attempt
+        if self._cancelled_at is not None:
+            return outcome.cancelled(attempt.claim)
+        if failed.code is ErrorCode.TRANSIENT:
+            return outcome.retried(attempt.claim, attempt.station.settings, failed.message)
+        if failed.code in {None, ErrorCode.OUT_OF_MEMORY, ErrorCode.TRAINER_FAILED}:
+            attempt.station.trainer.discard()
+        code = failed.code or ErrorCode.TRAINER_FAILED
+        return outcome.failed(attempt.claim, code, failed.message, failed.param)
+
+    def _died(self, ended: ProcessEndedError) -> Outcome:
+        self._attempt.station.trainer.discard()
+        if self._cancelled_at is not None:
+            return outcome.cancelled(self._attempt.claim)
+        return self._attempt.lost(ErrorCode.WORKER_LOST, f"The trainer died ({ended.how}).")
