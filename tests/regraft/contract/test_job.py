@@ -1,0 +1,193 @@
+"""What a job may ask for, and how a refusal names the field."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from regraft.contract.catalog import BACKBONES, STRATEGIES
+from regraft.contract.errors import ErrorDetail
+from regraft.contract.ids import new_id
+from regraft.contract.job import JobSpec, JobSubmission
+from regraft.contract.resources import ShownSpec
+from regraft.contract.validation import MAX_DETAILS, details, printable
+
+DATASET = new_id("ds")
+
+
+def faults(**fields: Any) -> list[ErrorDetail]:
+    """Return what is wrong with a submission of these fields."""
+    with pytest.raises(ValidationError) as caught:
+        JobSubmission.model_validate({"dataset": DATASET, **fields})
+    return details(caught.value)
+
+
+def fault(**fields: Any) -> ErrorDetail:
+    (one,) = faults(**fields)
+    return one
+
+
+def test_a_dataset_is_enough() -> None:
+    """The shortest job is the one most merchants send."""
+    spec = JobSubmission(dataset=DATASET).spec()
+    assert spec.base.backbone in BACKBONES
+    assert spec.strategy.type in STRATEGIES
+    assert spec.exports == ["onnx"]
+
+
+def test_a_spec_survives_its_row() -> None:
+    """The worker would run another job than the one that was accepted."""
+    sent = JobSubmission.model_validate(
+        {"dataset": DATASET, "test_dataset": new_id("ds"), "hyperparameters": {"epochs": 20}}
+    )
+    assert JobSpec.model_validate_json(sent.spec().model_dump_json()) == sent.spec()
+
+
+def test_what_is_shown_has_every_field() -> None:
+    """A field added to the spec alone would be invisible to whoever reads the job."""
+    assert ShownSpec.model_fields.keys() == JobSpec.model_fields.keys()
+    spec = JobSubmission(dataset=DATASET).spec().model_dump(mode="json")
+    assert ShownSpec.model_validate(spec).model_dump(mode="json") == spec
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("learning_rate", -0.1),
+        ("learning_rate", 0),
+        ("learning_rate", math.nan),
+        ("learning_rate", math.inf),
+        ("learning_rate", 10**400),
+        ("learning_rate", "0.1"),
+        ("weight_decay", -1),
+        ("epochs", 0),
+        ("epochs", 10**400),
+        ("epochs", True),
+        ("epochs", 1.5),
+        ("epochs", "many"),
+        ("epochs", None),
+        ("batch_size", [32]),
+    ],
+)
+def test_a_bad_number_is_named_by_its_path(field: str, value: object) -> None:
+    """A training with it would fail after minutes, or never end; `auto` must not blur the path."""
+    found = fault(hyperparameters={field: value})
+    assert found.param == f"hyperparameters.{field}"
+    assert "auto" not in found.message
+
+
+def test_the_message_is_about_the_branch_that_was_meant() -> None:
+    """`must be 'auto'` would mislead whoever sent a number."""
+    assert fault(hyperparameters={"epochs": -1}).code == "greater_than_equal"
+    assert fault(hyperparameters={"epochs": "AUTO"}).param == "hyperparameters.epochs"
+
+
+def test_every_fault_is_reported_at_once() -> None:
+    """Correcting a body one error at a time costs a merchant's afternoon."""
+    found = faults(seed=-1, hyperparameters={"epochs": 0, "learning_rate": -1}, speed=9)
+    assert {one.param for one in found} == {
+        "seed",
+        "hyperparameters.epochs",
+        "hyperparameters.learning_rate",
+        "speed",
+    }
+
+
+def test_an_unknown_backbone_lists_the_known() -> None:
+    """The user should not have to look for the catalogue."""
+    found = fault(base={"backbone": "resnet_9000"})
+    assert found.param == "base.backbone"
+    assert all(name in found.message for name in BACKBONES)
+
+
+@pytest.mark.parametrize("strategy", [{"type": "magic"}, {"type": None}, "linear_probe", []])
+def test_an_unknown_strategy_is_refused(strategy: object) -> None:
+    """A default strategy would run in its place."""
+    assert str(fault(strategy=strategy).param).startswith("strategy")
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"learning_rate": 0.1}, "learning_rate"),
+        ({"strategy": {"type": "linear_probe", "alpha": 1}}, "strategy.alpha"),
+        ({"int": 1}, "int"),
+        ({"hyperparameters": {"nullable": 1}}, "hyperparameters.nullable"),
+    ],
+)
+def test_an_unknown_field_is_refused(fields: dict[str, Any], path: str) -> None:
+    """A misspelt field would be ignored, and the job would be another than meant."""
+    assert fault(**fields).param == path
+
+
+def test_the_test_set_must_be_another() -> None:
+    """A model tested on what it learnt from would look perfect."""
+    assert fault(test_dataset=DATASET).param == "test_dataset"
+
+
+@pytest.mark.parametrize("value", ["job_" + DATASET[3:], DATASET.upper(), "", 7, None])
+def test_a_dataset_must_be_an_id(value: object) -> None:
+    """Anything else could only fail later, in the database."""
+    assert fault(dataset=value).param == "dataset"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 10**4000, 1.0, True, "1"])
+def test_a_seed_fits_its_column(seed: object) -> None:
+    """A number too large would be a 500 from the database."""
+    assert fault(seed=seed).param == "seed"
+    assert JobSubmission(dataset=DATASET, seed=2**63 - 1).seed == 2**63 - 1
+
+
+def test_json_numbers_without_end_are_an_error_of_the_body() -> None:
+    """A body made to crash the parser would be a 500."""
+    body = f'{{"dataset":"{DATASET}","seed":{"9" * 5000}}}'
+    with pytest.raises(ValidationError) as caught:
+        JobSubmission.model_validate_json(body)
+    assert len(details(caught.value)) == 1
+
+
+def test_details_are_bounded_and_printable() -> None:
+    """An answer must not be larger than the attack, nor carry it into a terminal."""
+    found = faults(**{f"x{number}\x1b[31m" + "y" * 500: 1 for number in range(500)})
+    assert len(found) == MAX_DETAILS
+    assert all(len(str(one.param)) <= 64 for one in found)
+    assert all(str(one.param).isprintable() for one in found)
+
+
+@given(st.text(), st.integers(1, 50))
+def test_printable_is_what_it_says(text: str, length: int) -> None:
+    """A control character in an error would rewrite the reader's screen."""
+    shown = printable(text, length)
+    assert shown.isprintable()
+    assert len(shown) <= length
+    shown.encode()
+
+
+def test_a_submission_cannot_be_changed() -> None:
+    """It is validated once: a later change would never be."""
+    name = "seed"
+    with pytest.raises(ValidationError):
+        setattr(JobSubmission(dataset=DATASET), name, 5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"register_as": "mugs", "name": "Other"}, "mugs"),
+        ({"name": "Große Tassen, Herbst"}, "groe-tassen-herbst"),
+        ({"name": "杯子"}, "model"),
+        ({}, "model"),
+    ],
+)
+def test_a_model_always_has_a_name(fields: dict[str, str], name: str) -> None:
+    """A model without a name could not be found in the registry."""
+    assert JobSubmission.model_validate({"dataset": DATASET, **fields}).model_name() == name
+
+
+@pytest.mark.parametrize("name", ["Mugs", "a b", "", "a" * 64, "mugs\n", "../x", "ä"])
+def test_a_registry_name_is_a_slug(name: str) -> None:
+    """It stands in addresses and in file names."""
+    assert fault(register_as=name).param == "register_as"
