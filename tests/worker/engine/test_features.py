@@ -1,0 +1,130 @@
+"""Each image passes the backbone once, ever."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.worker.engine.conftest import TrainedRun
+from tests.worker.engine.recorder import Recorder
+from worker.engine.backbone import Backbone
+from worker.engine.context import RunCancelledError
+from worker.engine.data import Image
+from worker.engine.feature_cache import FeatureCache
+from worker.engine.features import Extractor, Features, cache_of
+
+
+class _CancelsLate(Recorder):
+    """Wishes to cancel once images have been computed."""
+
+    def should_cancel(self) -> bool:
+        return "features" in {phase for phase, _ in self.steps}
+
+
+def test_a_second_job_computes_only_what_is_new(
+    tmp_path: Path, backbone: Backbone, images: list[Image]
+) -> None:
+    """Each new version of a dataset would cost its whole forward pass again."""
+    cache = cache_of(backbone, tmp_path)
+    first = Extractor(backbone, cache, 8, Recorder()).extract(images[:12])
+    again = Extractor(backbone, cache, 8, Recorder()).extract(images[4:20])
+    assert (first.computed, again.computed) == (12, 8)
+    third = Extractor(backbone, cache, 8, Recorder()).extract(images[:20])
+    assert third.computed == 0
+    assert torch.equal(third.of(images[:12]), first.of(images[:12]))
+    assert torch.equal(third.of(images[4:20]), again.of(images[4:20]))
+    assert third.seconds == pytest.approx(first.seconds + again.seconds, rel=0.5)
+
+
+def test_a_cancelled_job_leaves_what_it_computed(
+    tmp_path: Path, backbone: Backbone, images: list[Image]
+) -> None:
+    """A cancel and a new submission would start from nothing."""
+    cache = cache_of(backbone, tmp_path)
+    with pytest.raises(RunCancelledError):
+        Extractor(backbone, cache, 8, _CancelsLate()).extract(images)
+    assert len(cache.find(image.sha256 for image in images).rows) == 8
+
+
+def test_a_damaged_pack_is_computed_anew_and_said(
+    tmp_path: Path, backbone: Backbone, images: list[Image]
+) -> None:
+    """A job would fail for a bad block on the cache's disk, or train on it."""
+    cache = cache_of(backbone, tmp_path)
+    first = Extractor(backbone, cache, 8, Recorder()).extract(images[:8])
+    (pack,) = cache.folder.iterdir()
+    pack.write_bytes(pack.read_bytes()[:-1] + b"\x7f")
+    recorder = Recorder()
+    second = Extractor(backbone, cache, 8, recorder).extract(images[:8])
+    assert recorder.said("damaged")
+    assert second.computed == 8
+    assert torch.equal(second.of(images[:8]), first.of(images[:8]))
+
+
+def test_no_image_at_all_gives_no_row(
+    tmp_path: Path, backbone: Backbone, features: Features
+) -> None:
+    """A job without a held-out image would fail at the end."""
+    assert features.of([]).shape == (0, 1280)
+    nothing = Extractor(backbone, cache_of(backbone, tmp_path), 8, Recorder()).extract([])
+    assert nothing.rows == {}
+
+
+def test_progress_counts_images(trained: TrainedRun) -> None:
+    """The bar would stand still during the longest phase."""
+    counts = [count for count in trained.recorder.counts if count[1] == 220 and count[0]]
+    assert counts[-1] == (220, 220)
+    assert len({done for done, _ in counts}) == len(counts) == 7
+    assert min(trained.recorder.values["images_per_second"]) > 0
+
+
+_TIGHT = """
+import resource, sys
+from pathlib import Path
+import torch
+from tests.worker.engine.recorder import Recorder
+from worker.engine.backbone import prepared
+from worker.engine.data import load
+from worker.engine.features import Extractor, cache_of
+from worker.engine.runspec import DataSource
+
+torch.set_num_threads(1)
+images = load(DataSource(folder=Path(sys.argv[1])))
+backbone, recorder = prepared("efficientnet_lite0", None), Recorder()
+warm = cache_of(backbone, Path(sys.argv[2]) / "warm")
+Extractor(backbone, warm, 1, Recorder()).extract(images[:2])
+status = Path("/proc/self/status").read_text()
+used = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData"))
+limit = (used + 450 * 1024) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+found = Extractor(backbone, cache_of(backbone, Path(sys.argv[2])), 120, recorder).extract(images)
+assert found.computed == 120, found.computed
+print([data["batch_size"] for _, _, data in recorder.events])
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_DATA")
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(tmp_path: Path) -> None:
+    """A job would fail on a small machine for a default it never chose."""
+    samples = Path(__file__).parents[3] / "samples" / "fashion-mnist" / "target"
+    done = subprocess.run(
+        [sys.executable, "-c", _TIGHT, str(samples), str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    sizes = [int(size) for size in done.stdout.strip("[]\n").split(",")]
+    assert sizes[0] == 60
+    assert sizes == [120 // 2 ** (n + 1) for n in range(len(sizes))]
+
+
+def test_another_numeric_profile_is_another_key(tmp_path: Path, backbone: Backbone) -> None:
+    """Two runtimes' last digits would be mixed in one head."""
+    record = backbone.record._replace(interpolation="bilinear")
+    other = cache_of(backbone._replace(record=record), tmp_path)
+    assert isinstance(other, FeatureCache)
+    assert other.folder != cache_of(backbone, tmp_path).folder
