@@ -77,7 +77,9 @@ def error(
     return Response(text, record.http_status, headers, content_type="application/json")
 
 
-class _Quiet(WSGIRequestHandler):
+class Quiet(WSGIRequestHandler):
+    """A handler that leaves stderr to the tests."""
+
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 -- the base's name
         """Say nothing."""
 
@@ -100,7 +102,7 @@ class Standin:
         self.model: Model = examples.model(self.files)
         self.cuts: deque[int] = deque()
         self._server = make_server(
-            "127.0.0.1", 0, _application(self), threaded=True, request_handler=_Quiet
+            "127.0.0.1", 0, _application(self), threaded=True, request_handler=Quiet
         )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self.url = f"http://127.0.0.1:{self._server.server_port}"

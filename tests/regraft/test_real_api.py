@@ -1,0 +1,183 @@
+"""The client and the command line against the real API, over real HTTP, on both databases.
+
+No worker runs here: what a worker would write is put into the rows directly.
+"""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from werkzeug.serving import make_server
+
+from api.app import create_app
+from core.settings import Settings
+from db import models as rows
+from db.blobs import SqlBlobStore
+from db.session import Database
+from regraft.client import (
+    AuthenticationError,
+    Client,
+    ConflictError,
+    JobFailed,
+    NotFoundError,
+    ValidationFailed,
+)
+from regraft.contract.ids import new_id
+from regraft.contract.job import JobSubmission
+from tests.regraft import examples
+from tests.regraft.standin import Quiet
+from tests.support.merchants import Merchant
+
+BUNDLE = bytes(range(256)) * 500
+
+
+@pytest.fixture
+def url(settings: Settings, database: Database) -> Iterator[str]:
+    """The address of the real API."""
+    app = create_app(settings, database)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def ours(url: str, acme: Merchant) -> Iterator[Client]:
+    """The merchant's client."""
+    with Client(url, acme.key) as client:
+        yield client
+
+
+@pytest.fixture
+def colours(tmp_path: Path) -> Path:
+    """Two classes of one photo each."""
+    for name in ("red", "blue"):
+        path = tmp_path / "colours" / name / "1.png"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (32, 32), name).save(path)
+    return tmp_path / "colours"
+
+
+def make_ready(database: Database, dataset: str) -> None:
+    """Write what ingest would."""
+    with database.write() as session:
+        row = session.get_one(rows.Dataset, dataset)
+        row.status = "ready"
+        row.num_images = 2
+        row.classes = [{"name": "blue", "num_images": 1}, {"name": "red", "num_images": 1}]
+
+
+def make_model(database: Database, merchant: Merchant, job: str) -> str:
+    """Write what the worker would: a model whose bundle is two ranges of one blob."""
+    blob = SqlBlobStore(database).put_bytes(merchant.tenant_id, BUNDLE)
+    model, half = new_id("md"), len(BUNDLE) // 2
+    whole = examples.model({"bundle.zip": BUNDLE})
+    with database.write() as session:
+        session.add(
+            rows.Model(
+                id=model,
+                tenant_id=merchant.tenant_id,
+                name=whole.name,
+                version=1,
+                job_id=job,
+                backbone=whole.backbone,
+                strategy=whole.strategy,
+                labels=whole.labels,
+                metrics=whole.metrics.model_dump(mode="json"),
+                transfer=whole.transfer.model_dump(mode="json"),
+                lineage={},
+            )
+        )
+        session.flush()
+        owner = {"model_id": model, "tenant_id": merchant.tenant_id}
+        file = whole.files[0]
+        session.add(rows.ModelFile(**owner, name=file.name, size=file.bytes, sha256=file.sha256))
+        session.flush()
+        for seq, offset in enumerate((0, half)):
+            session.add(
+                rows.FileSegment(
+                    **owner,
+                    file_name=file.name,
+                    seq=seq,
+                    scope=merchant.tenant_id,
+                    blob_sha256=blob.sha256,
+                    offset=offset,
+                    length=half,
+                )
+            )
+    return model
+
+
+def test_the_way_of_a_job(
+    ours: Client, database: Database, acme: Merchant, colours: Path, tmp_path: Path
+) -> None:
+    """Client and service would each pass their own tests and not understand one another."""
+    assert ours.whoami().merchant == acme.tenant_id
+    pushed = ours.datasets.push(colours, "colours", {"season": "FW26"})
+    assert (pushed.status, pushed.metadata) == ("processing", {"season": "FW26"})
+    with pytest.raises(ConflictError) as early:
+        ours.jobs.submit(dataset=pushed.id)
+    assert early.value.code == "dataset_not_ready"
+    make_ready(database, pushed.id)
+    assert ours.datasets.wait(pushed.id).num_images == 2
+    job = ours.jobs.submit(JobSubmission(dataset=pushed.id, name="Red and blue"))
+    assert job.register_as == "red-and-blue"
+    assert [one.id for one in ours.jobs.list(status="queued", dataset=pushed.id)] == [job.id]
+    assert len(list(ours.jobs.events(job.id, page_size=1))) >= 1
+    assert ours.jobs.metrics(job.id).series == {}
+    model = make_model(database, acme, job.id)
+    assert [one.id for one in ours.models.list()] == [model]
+    (tmp_path / "bundle.zip.part").write_bytes(BUNDLE[:77_777])
+    got = ours.models.download(model, destination=tmp_path).read_bytes()
+    assert hashlib.sha256(got).digest() == hashlib.sha256(BUNDLE).digest()
+
+
+def test_a_cancelled_job_ends_the_wait(ours: Client, database: Database, colours: Path) -> None:
+    """Cancelling would leave the waiting script behind for ever."""
+    pushed = ours.datasets.push(colours)
+    make_ready(database, pushed.id)
+    job = ours.jobs.submit(dataset=pushed.id)
+    assert ours.jobs.cancel(job.id).status.value == "cancelled"
+    with pytest.raises(JobFailed, match="cancelled"):
+        ours.jobs.wait(job.id)
+
+
+def test_the_same_key_makes_the_same_dataset(ours: Client, colours: Path) -> None:
+    """A retry of an upload that did arrive would double the merchant's storage."""
+    pushed = [ours.datasets.push(colours, "c", idempotency_key="k1").id for _ in range(2)]
+    assert pushed[0] == pushed[1]
+    with pytest.raises(ValidationFailed) as caught:
+        ours.datasets.push(colours, "another", idempotency_key="k1")
+    assert caught.value.code == "idempotency_mismatch"
+
+
+def test_lists_page_through(ours: Client, colours: Path) -> None:
+    """The cursors of the service must be those that the client follows."""
+    pushed = [ours.datasets.push(colours, f"set {number}").id for number in range(3)]
+    assert [one.id for one in ours.datasets.list(page_size=1)] == pushed[::-1]
+
+
+def test_refusals_are_understood(ours: Client, url: str, zenith: Merchant, colours: Path) -> None:
+    """Each kind of refusal has a class of its own that programs catch."""
+    pushed = ours.datasets.push(colours)
+    with Client(url, zenith.key) as theirs, pytest.raises(NotFoundError):
+        theirs.datasets.get(pushed.id)
+    with Client(url, "rg_wrong") as nobody, pytest.raises(AuthenticationError) as caught:
+        nobody.whoami()
+    assert caught.value.request_id
+    with pytest.raises(ValidationFailed) as refused:
+        ours.jobs.submit(dataset=pushed.id, hyperparameters={"learning_rate": -1})
+    assert refused.value.param == "hyperparameters.learning_rate"
+    assert refused.value.remedy
+
+
+def test_the_catalogue(ours: Client) -> None:
+    """What the service offers must be readable by the client that is shipped with it."""
+    assert [one.name for one in ours.catalog.backbones()] == ["efficientnet_lite0"]
+    assert ours.catalog.strategies()[0].defaults["type"] == "linear_probe"
