@@ -9,6 +9,7 @@ from db.migrate import config
 from db.session import Database
 
 _TABLE = "alembic_version"
+_REVISIONS = text("SELECT version_num FROM alembic_version")
 
 
 @cache
@@ -22,4 +23,4 @@ def is_migrated(database: Database) -> bool:
     with database.read() as session:
         if not inspect(session.connection()).has_table(_TABLE):
             return False
-        return session.scalars(text(f"SELECT version_num FROM {_TABLE}")).all() == [newest()]
+        return session.scalars(_REVISIONS).all() == [newest()]

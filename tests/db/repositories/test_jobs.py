@@ -1,0 +1,177 @@
+"""Jobs as a merchant sees them: submitted whole, cancelled fairly, listed in order."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from core.blobs import BlobInfo
+from core.refusals import ConflictError, NotFoundError, RefusedError
+from db.models import Dataset, Job
+from db.repositories import datasets, jobs
+from db.repositories.datasets import NewDataset
+from db.repositories.jobs import Filter
+from db.repositories.reading import Window
+from db.session import Database
+from regraft.contract.errors import ErrorCode
+from regraft.contract.job import JobSubmission
+from regraft.contract.status import JobStatus, ShownStatus
+from tests.support.merchants import Merchant
+
+ALL = Window(100, None)
+
+
+def _dataset(database: Database, merchant: Merchant, status: str = "ready") -> str:
+    with database.write() as session:
+        new = NewDataset("set", BlobInfo("0" * 64, 1), {})
+        row = datasets.create(session, merchant.tenant_id, new)
+        row.status = status
+    return row.id
+
+
+def _submit(database: Database, merchant: Merchant, dataset: str, **given: Any) -> str:
+    submission = JobSubmission.model_validate({"dataset": dataset, **given})
+    with database.write() as session:
+        return jobs.submit(session, merchant.tenant_id, submission, "cpu").job.id
+
+
+def _set(database: Database, job_id: str, **values: object) -> None:
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(**values))
+
+
+def _cancel(database: Database, merchant: Merchant, job_id: str) -> jobs.Overview:
+    with database.write() as session:
+        return jobs.cancel(session, merchant.tenant_id, job_id)
+
+
+def _told(database: Database, merchant: Merchant, job_id: str) -> list[tuple[str, object]]:
+    with database.read() as session:
+        events = jobs.history(session, merchant.tenant_id, job_id, ALL).rows
+    return [(event.type, event.data.get("to")) for event in events]
+
+
+def test_a_job_starts_queued_with_its_history(database: Database, acme: Merchant) -> None:
+    """Control would not find the job, or the merchant would see no sign of it."""
+    dataset = _dataset(database, acme)
+    job_id = _submit(database, acme, dataset, name="Home Goods", metadata={"a": "b"})
+    with database.read() as session:
+        found = jobs.show(session, acme.tenant_id, job_id)
+    assert (found.job.status, found.job.kind, found.job.device_class) == ("queued", "train", "cpu")
+    assert (found.job.register_as, found.job.user_metadata) == ("home-goods", {"a": "b"})
+    assert found.job.spec["dataset"] == found.job.dataset_id == dataset
+    assert "name" not in found.job.spec
+    assert _told(database, acme, job_id) == [("status", "queued")]
+
+
+@pytest.mark.parametrize("param", ["dataset", "test_dataset"])
+def test_datasets_that_a_job_may_not_use(
+    database: Database, acme: Merchant, zenith: Merchant, param: str
+) -> None:
+    """A job would train on another merchant's photos, or on half of a set."""
+    good = _dataset(database, acme)
+    others = _dataset(database, zenith)
+    with pytest.raises(NotFoundError) as missing:
+        _submit(database, acme, **{"dataset": good, param: others})
+    assert missing.value.param == param
+    for status in ("processing", "invalid"):
+        early = _dataset(database, acme, status)
+        with pytest.raises(ConflictError) as caught:
+            _submit(database, acme, **{"dataset": good, param: early})
+        assert (caught.value.code, caught.value.param) == (ErrorCode.DATASET_NOT_READY, param)
+    with database.read() as session:
+        assert jobs.listed(session, acme.tenant_id, Filter(), ALL).rows == []
+
+
+def test_cancelling_a_queued_job_ends_it(database: Database, acme: Merchant) -> None:
+    """A job that nobody wants would still take its turn."""
+    job_id = _submit(database, acme, _dataset(database, acme))
+    cancelled = _cancel(database, acme, job_id).job
+    assert (cancelled.status, cancelled.finished_at is None) == ("cancelled", False)
+    assert _told(database, acme, job_id) == [("status", "queued"), ("status", "cancelled")]
+
+
+def test_cancelling_a_running_job_leaves_a_wish(database: Database, acme: Merchant) -> None:
+    """A job cancelled under its worker would be finished by that worker all the same."""
+    job_id = _submit(database, acme, _dataset(database, acme))
+    _set(database, job_id, status="running", fence=3)
+    for _ in range(2):
+        asked = _cancel(database, acme, job_id).job
+        assert (asked.status, asked.requested_action) == ("running", "cancel")
+    assert _told(database, acme, job_id) == [("status", "queued"), ("message", None)]
+    _set(database, job_id, requested_action="stop")
+    assert _cancel(database, acme, job_id).job.requested_action == "cancel"
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled"])
+def test_an_ended_job_cannot_be_cancelled(database: Database, acme: Merchant, status: str) -> None:
+    """A finished model would vanish by a late click."""
+    job_id = _submit(database, acme, _dataset(database, acme))
+    _set(database, job_id, status=status)
+    with pytest.raises(ConflictError, match=status):
+        _cancel(database, acme, job_id)
+    assert len(_told(database, acme, job_id)) == 1
+
+
+def test_twenty_cancels_at_once_tell_once(database: Database, acme: Merchant) -> None:
+    """A job's history would show it cancelled several times."""
+    job_id = _submit(database, acme, _dataset(database, acme))
+
+    def cancel(_: int) -> str:
+        try:
+            return _cancel(database, acme, job_id).job.status
+        except RefusedError as error:
+            return error.code
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(cancel, range(20)))
+    assert outcomes.count("cancelled") == 1
+    assert outcomes.count("conflict") == 19
+    assert _told(database, acme, job_id) == [("status", "queued"), ("status", "cancelled")]
+
+
+def test_filters_and_pages(database: Database, acme: Merchant, zenith: Merchant) -> None:
+    """A list would show other merchants' jobs, ingest jobs, or the wrong ones."""
+    one, two = _dataset(database, acme), _dataset(database, acme)
+    mine = [_submit(database, acme, dataset) for dataset in (one, two, one)]
+    _submit(database, zenith, _dataset(database, zenith))
+    _set(database, mine[0], status="running", requested_action="cancel")
+    _set(database, mine[1], status="running")
+
+    def found(**wanted: Any) -> list[str]:
+        with database.read() as session:
+            page = jobs.listed(session, acme.tenant_id, Filter(**wanted), ALL)
+        return [row.job.id for row in page.rows]
+
+    assert found() == mine[::-1]
+    assert found(dataset=one) == [mine[2], mine[0]]
+    assert found(status=ShownStatus.CANCELLING) == [mine[0]]
+    assert found(status=ShownStatus.RUNNING) == [mine[1]]
+    assert found(status=ShownStatus.QUEUED, dataset=two) == []
+
+
+def test_a_place_in_the_queue_counts_everybody(
+    database: Database, acme: Merchant, zenith: Merchant
+) -> None:
+    """A merchant would be told to be next while twenty others wait before."""
+    theirs = _dataset(database, zenith)
+    before = [_submit(database, zenith, theirs) for _ in range(3)]
+    _set(database, before[0], status="running")
+    urgent = _submit(database, zenith, theirs, priority=5)
+    job_id = _submit(database, acme, _dataset(database, acme))
+    with database.read() as session:
+        assert jobs.show(session, acme.tenant_id, job_id).jobs_ahead == 3
+        assert jobs.show(session, zenith.tenant_id, urgent).jobs_ahead == 0
+        assert jobs.show(session, zenith.tenant_id, before[0]).jobs_ahead is None
+
+
+def test_an_ingest_job_is_no_job_of_the_merchants(database: Database, acme: Merchant) -> None:
+    """A merchant would see, and could cancel, the service's own housekeeping."""
+    dataset = _dataset(database, acme)
+    with database.read() as session:
+        row = session.query(Job).where(Job.dataset_id == dataset).one()
+        assert (row.kind, row.device_class, row.status) == ("ingest", "ingest", JobStatus.QUEUED)
+        with pytest.raises(NotFoundError):
+            jobs.show(session, acme.tenant_id, row.id)
+        assert session.get_one(Dataset, dataset).tenant_id == acme.tenant_id

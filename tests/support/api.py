@@ -1,0 +1,199 @@
+"""The API under test: requests as a merchant makes them, and rows as workers leave them."""
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select, update
+from werkzeug.test import TestResponse
+
+from api.app import create_app
+from core.settings import Settings
+from db.base import Base
+from db.blobs import SqlBlobStore
+from db.models import Dataset, FileSegment, Image, Job, JobResult, Model, ModelFile
+from db.session import Database
+from regraft.contract.ids import new_id
+from tests.support.merchants import Merchant
+
+TWO_CLASSES = {"mug/a.jpg": b"a" * 50, "mug/b.jpg": b"b" * 50, "cup/c.jpg": b"c" * 50}
+
+
+def zipped(files: Mapping[str, bytes] = TWO_CLASSES) -> bytes:
+    """Return a zip of these files."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return target.getvalue()
+
+
+class Trained(NamedTuple):
+    """A finished job and its model, as a worker leaves them."""
+
+    dataset_id: str
+    job_id: str
+    model_id: str
+    files: dict[str, bytes]
+
+
+class Api:
+    """An application over one database, called through its WSGI interface."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings = settings
+        self.database = database
+        self.app: Flask = create_app(settings, database)
+        self.client: FlaskClient = self.app.test_client()
+
+    def get(self, path: str, merchant: Merchant | None, **given: Any) -> TestResponse:
+        """GET as a merchant."""
+        return self.send("GET", path, merchant, **given)
+
+    def post(self, path: str, merchant: Merchant | None, **given: Any) -> TestResponse:
+        """POST as a merchant."""
+        return self.send("POST", path, merchant, **given)
+
+    def send(self, method: str, path: str, merchant: Merchant | None, **given: Any) -> TestResponse:
+        """Send any request as a merchant, or as nobody."""
+        headers = {**(merchant.headers if merchant else {}), **given.pop("headers", {})}
+        return self.client.open(path, method=method, headers=headers, **given)
+
+    def upload(
+        self, merchant: Merchant | None, data: bytes | None = None, **given: Any
+    ) -> TestResponse:
+        """Upload a zip, of two classes unless told otherwise."""
+        form = {
+            "name": "home goods",
+            "file": (io.BytesIO(zipped() if data is None else data), "set.zip"),
+            **given.pop("form", {}),
+        }
+        return self.post("/v1/datasets", merchant, data=form, **given)
+
+    def ready_dataset(self, merchant: Merchant) -> str:
+        """Upload a set and leave it as a finished ingest does."""
+        dataset_id: str = self.upload(merchant).get_json()["id"]
+        with self.database.write() as session:
+            session.execute(update(Dataset).where(Dataset.id == dataset_id).values(status="ready"))
+        return dataset_id
+
+    def add_image(self, merchant: Merchant, dataset_id: str, seq: int, verdict: str) -> str:
+        """Add an image's verdict, as ingest does."""
+        image_id = new_id("img")
+        with self.database.write() as session:
+            session.add(
+                Image(
+                    id=image_id,
+                    tenant_id=merchant.tenant_id,
+                    dataset_id=dataset_id,
+                    seq=seq,
+                    path=f"mug/{seq}.jpg",
+                    label="mug",
+                    verdict=verdict,
+                )
+            )
+        return image_id
+
+    def submit(self, merchant: Merchant, dataset_id: str, **spec: Any) -> TestResponse:
+        """Submit a job."""
+        return self.post("/v1/jobs", merchant, json={"dataset": dataset_id, **spec})
+
+    def trained(self, merchant: Merchant, files: Mapping[str, list[bytes]]) -> Trained:
+        """Leave a finished job with a model; a file is the concatenation of its segments."""
+        dataset_id = self.ready_dataset(merchant)
+        job_id: str = self.submit(merchant, dataset_id).get_json()["id"]
+        model_id = new_id("md")
+        with self.database.write() as session:
+            done = {"status": "succeeded", "started_at": 1.0, "finished_at": 2.5}
+            session.execute(update(Job).where(Job.id == job_id).values(done))
+            session.add(_model(merchant, job_id, model_id))
+            session.flush()
+            session.add(_result(merchant, job_id, model_id))
+        for name, segments in files.items():
+            self._store(merchant, model_id, name, segments)
+        whole = {name: b"".join(segments) for name, segments in files.items()}
+        return Trained(dataset_id, job_id, model_id, whole)
+
+    def _store(self, merchant: Merchant, model_id: str, name: str, segments: list[bytes]) -> None:
+        blobs = SqlBlobStore(self.database)
+        whole = b"".join(segments)
+        sha256 = hashlib.sha256(whole).hexdigest()
+        owner = {"tenant_id": merchant.tenant_id, "model_id": model_id}
+        # A segment is a range within a longer blob, as the backbone's bytes are.
+        stored = [blobs.put_bytes(merchant.tenant_id, b"##" + data + b"##") for data in segments]
+        with self.database.write() as session:
+            session.add(ModelFile(**owner, name=name, size=len(whole), sha256=sha256))
+            session.flush()
+            for seq, (blob, data) in enumerate(zip(stored, segments, strict=True)):
+                session.add(
+                    FileSegment(
+                        **owner,
+                        file_name=name,
+                        seq=seq,
+                        scope=merchant.tenant_id,
+                        blob_sha256=blob.sha256,
+                        offset=2,
+                        length=len(data),
+                    )
+                )
+
+    def row_counts(self) -> dict[str, int]:
+        """Return how many rows each table holds: what a refused request must not change."""
+        with self.database.read() as session:
+            return {
+                table.name: session.scalar(select(func.count()).select_from(table)) or 0
+                for table in Base.metadata.sorted_tables
+            }
+
+    def stray_files(self) -> list[Path]:
+        """Return what uploads left on the disk."""
+        return list(self._uploaded())
+
+    def _uploaded(self) -> Iterator[Path]:
+        folder = self.settings.home / "uploads"
+        return folder.rglob("*") if folder.is_dir() else iter(())
+
+
+def error_of(response: TestResponse) -> dict[str, Any]:
+    """Return the error of an answer, having checked that it is the contract's envelope."""
+    assert response.content_type == "application/json", response.data
+    body = response.get_json()
+    assert set(body) == {"error"}
+    error: dict[str, Any] = body["error"]
+    assert set(error) == {"type", "code", "message", "param", "remedy", "request_id", "details"}
+    assert error["request_id"] == response.headers["X-Request-Id"]
+    assert "Traceback" not in response.text
+    return error
+
+
+def _model(merchant: Merchant, job_id: str, model_id: str) -> Model:
+    return Model(
+        id=model_id,
+        tenant_id=merchant.tenant_id,
+        name="model",
+        version=1,
+        job_id=job_id,
+        backbone="efficientnet_lite0",
+        strategy="linear_probe",
+        labels=["cup", "mug"],
+        metrics={"validation": None, "test": None},
+        transfer={"explanation": "because"},
+        lineage={},
+    )
+
+
+def _result(merchant: Merchant, job_id: str, model_id: str) -> JobResult:
+    return JobResult(
+        job_id=job_id,
+        tenant_id=merchant.tenant_id,
+        fence=1,
+        model_id=model_id,
+        metrics={"validation": None, "test": None},
+        transfer={"explanation": "because"},
+        usage={"device_seconds": 1.5, "num_images": 3},
+    )
