@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from regraft.cli import render
+from regraft.cli.failures import left_running
 from regraft.cli.progress import say, transfer, watch_dataset
 from regraft.cli.session import Json, Limit, connect, first, listed, page_size, show
 from regraft.cli.submission import pairs
@@ -30,7 +31,8 @@ def push(
         with transfer("Uploading", quiet=as_json) as on_bytes:
             dataset = client.datasets.push(path, name, pairs(metadata), on_progress=on_bytes)
         if wait:
-            with watch_dataset(quiet=as_json) as on_update:
+            again = f"{dataset.id} goes on; to see it: regraft datasets show {dataset.id}"
+            with left_running(again), watch_dataset(quiet=as_json) as on_update:
                 dataset = client.datasets.wait(dataset.id, on_update=on_update)
     show(dataset, render.dataset(dataset), as_json=as_json)
     if dataset.num_rejected and not as_json:

@@ -4,6 +4,7 @@ May import typer, rich, the client and the contract.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import typer
@@ -57,6 +58,22 @@ _KINDS = (
 )
 
 
+@contextmanager
+def left_running(again: str) -> Iterator[None]:
+    """Say how to look again where a watch ends before what it watches.
+
+    Raises:
+        Interrupted: the user stopped watching.
+        ConnectionFailed: the service went away; the sentence says both.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(again) from None
+    except ConnectionFailed as error:
+        raise ConnectionFailed(f"{error}; {again}") from error
+
+
 def report(error: Exception, *, as_json: bool) -> int:
     """Print what went wrong and return the exit code; never a traceback."""
     if isinstance(error, typer.Abort):
@@ -70,7 +87,7 @@ def report(error: Exception, *, as_json: bool) -> int:
     if as_json:
         print_json({"error": body, **_subject(error)})
     else:
-        err().print(_sentence(error, body))
+        err().print(_sentence(error, body), soft_wrap=True)
     return code
 
 
@@ -128,7 +145,9 @@ def _sentence(error: Exception, body: ErrorBody) -> Text:
 def _lines(body: ErrorBody) -> Iterator[tuple[str, str]]:
     """Yield each field at fault, what to do, and what an administrator finds it by."""
     for detail in body.details:
-        yield "field", f"{detail.param or 'the body'}: {detail.message}"
+        said = f"{detail.param or 'the body'}: {detail.message}"
+        if said != body.message:
+            yield "field", said
     if body.param and not body.details:
         yield "field", body.param
     if body.remedy:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from regraft.cli import render
-from regraft.cli.failures import Interrupted
+from regraft.cli.failures import left_running
 from regraft.cli.progress import say, watch_job
 from regraft.cli.session import Json, Limit, connect, first, listed, page_size, show
 from regraft.cli.submission import Body, pairs, put, put_all, read_spec, scalar
@@ -85,11 +85,9 @@ def _send(
 
 def _follow(client: Client, job: str, *, as_json: bool) -> Job:
     """Return the job once it has succeeded; stopping the watch does not stop the job."""
-    try:
-        with watch_job(quiet=as_json) as on_update:
-            return client.jobs.wait(job, on_update=on_update)
-    except KeyboardInterrupt:
-        raise Interrupted(f"{job} goes on; to watch again: regraft jobs follow {job}") from None
+    again = f"{job} goes on; to watch again: regraft jobs follow {job}"
+    with left_running(again), watch_job(quiet=as_json) as on_update:
+        return client.jobs.wait(job, on_update=on_update)
 
 
 @app.command()

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from regraft.cli import render
-from regraft.cli.progress import transfer
+from regraft.cli.progress import say, transfer
 from regraft.cli.session import (
     Json,
     Limit,
@@ -55,4 +55,6 @@ def download(
     if as_json:
         print_json({"object": "download", "path": str(path), "bytes": path.stat().st_size})
     else:
-        out().print(str(path))
+        out().print(str(path), soft_wrap=True)
+        if file == BUNDLE:
+            say(f"recognise photos with it: regraft predict {path} PHOTO…")

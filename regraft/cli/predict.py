@@ -48,7 +48,12 @@ def predict(
 
 def _result(predictor: Any, path: Path, top: int) -> dict[str, Any]:
     """Return one row of the answer; a photo that cannot be read costs only itself."""
-    row: dict[str, Any] = {"image": str(path), "label": None, "probability": None}
+    row: dict[str, Any] = {
+        "image": str(path),
+        "label": None,
+        "probability": None,
+        "abstained": False,
+    }
     try:
         guesses = predictor.classify([path.read_bytes()], top)[0]
     except (OSError, ValueError) as error:

@@ -33,7 +33,7 @@ def transfer(label: str, *, quiet: bool) -> Iterator[OnBytes]:
     if not console.is_terminal:
         yield _in_lines(label, quiet=quiet)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     with Progress(*columns, TransferSpeedColumn(), console=console) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
@@ -65,7 +65,14 @@ def watch_dataset(*, quiet: bool) -> Iterator[Callable[[Dataset], None]]:
 def watch_job(*, quiet: bool) -> Iterator[Callable[[Job], None]]:
     """Show a job's status, phase and fraction."""
     with _watch(quiet=quiet) as update:
-        yield lambda job: update(_where(job), job.progress.fraction if job.progress else None)
+        yield lambda job: update(_where(job), _how_far(job))
+
+
+def _how_far(job: Job) -> float | None:
+    """Return the fraction of the way that a job has come, 0-1, where that is known."""
+    if job.status.value == "succeeded":
+        return 1.0
+    return job.progress.fraction if job.progress else None
 
 
 def _where(job: Job) -> str:
@@ -83,7 +90,7 @@ def _watch(*, quiet: bool) -> Iterator[Callable[[str, float | None], None]]:
     if not console.is_terminal:
         yield _silence if quiet else _on_change()
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn())
     with Progress(
         *columns, TaskProgressColumn(), TimeElapsedColumn(), console=console, transient=True
     ) as bar:
@@ -117,4 +124,4 @@ def _silence(_text: str, _fraction: float | None) -> None:
 
 def say(text: str) -> None:
     """Print one line on stderr."""
-    err().print(printable(text, _LONGEST))
+    err().print(printable(text, _LONGEST), soft_wrap=True)

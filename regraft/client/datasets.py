@@ -63,6 +63,7 @@ class Datasets:
                 data=fields,
                 files={"file": ("dataset.zip", content, "application/zip")},
                 headers={"Content-Type": kind, **idempotent(key)},
+                timeout=self._transport.upload_timeout,
             )
 
         return self._transport.call(make, Dataset)

@@ -30,6 +30,8 @@ Item = TypeVar("Item")
 Params = Mapping[str, str | int | None]
 MakeRequest = Callable[[httpx2.Client], httpx2.Request]
 _TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
+# The service answers an upload once it has checked and stored it.
+_UPLOAD_TIMEOUT = httpx2.Timeout(60.0, connect=10.0, read=600.0)
 _LARGEST_ERROR = 1_000_000
 
 
@@ -56,6 +58,7 @@ class Transport:
             "User-Agent": user_agent,
         }
         wait = _TIMEOUT if timeout is None else httpx2.Timeout(timeout)
+        self.upload_timeout = _UPLOAD_TIMEOUT if timeout is None else wait
         try:
             self._http = httpx2.Client(base_url=connection.url, headers=headers, timeout=wait)
         except httpx2.InvalidURL as error:

@@ -6,6 +6,7 @@ from collections import deque
 from pathlib import Path
 
 import pytest
+from flask import Response
 
 from regraft.contract.errors import ErrorCode, JobError
 from regraft.contract.ids import new_id
@@ -272,6 +273,16 @@ def test_no_service_is_code_3(bare: Run) -> None:
     assert "cannot reach http://127.0.0.1:1" in ran.err
     as_json = bare("--url", "http://127.0.0.1:1", "--api-key", "rg_x", "whoami", "--json")
     assert (as_json.code, as_json.error["code"]) == (3, "unreachable")
+
+
+def test_a_service_that_goes_away_says_how_to_look_again(run: Run, service: Standin) -> None:
+    """After an hour of watching, the id of the job must not be lost with the connection."""
+    job = run("jobs", "submit", "--dataset", DATASET, "--json").json["id"]
+    cut = [lambda: Response(iter([b"{"]), 200, {"Content-Length": "99"})]
+    service.faults.extend(cut * 9)
+    ran = run("jobs", "follow", job)
+    assert ran.code == 3
+    assert f"regraft jobs follow {job}" in ran.err
 
 
 def test_no_settings_is_code_2(bare: Run) -> None:
