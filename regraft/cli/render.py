@@ -99,7 +99,7 @@ def job(it: Job) -> RenderableType:
         "reason": it.status_reason,
         "dataset": it.spec.dataset,
         "method": f"{it.spec.strategy.type} on {it.spec.base.backbone or 'another model'}",
-        "phase": it.progress and f"{it.progress.phase} {it.progress.fraction:.0%}",
+        "phase": _phase(it),
         "queue": it.queue and it.queue.jobs_ahead is not None and f"{it.queue.jobs_ahead} ahead",
         "error": it.error and f"{it.error.message} ({it.error.code})",
         "what to do": it.error and it.error.remedy,
@@ -109,6 +109,13 @@ def job(it: Job) -> RenderableType:
     }
     worth = quality(it.metrics, it.transfer) if it.metrics else []
     return Group(fields({name: value or None for name, value in head.items()}), *worth)
+
+
+def _phase(it: Job) -> str | None:
+    """Return where a job is that is still under way."""
+    if it.progress is None or it.finished_at is not None:
+        return None
+    return f"{it.progress.phase} {it.progress.fraction:.0%}"
 
 
 def jobs(items: Sequence[Job]) -> Table:
