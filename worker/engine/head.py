@@ -1,12 +1,15 @@
 """A linear head on frozen features: what it is, how features are made round for its solver.
 
-May import torch.
+May import torch and the contract.
 """
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from regraft.contract.errors import ErrorCode
+from worker.engine.failures import EngineError
 
 _SETTLED = 1e-8  # change of a logarithm
 _RANK_TOLERANCE = 1e-6  # features come in fp16: what lies below is rounding
@@ -60,6 +63,8 @@ class Basis(NamedTuple):
 def basis_of(features: Tensor) -> Basis:
     """Return the principal basis of training features [n, d], without what is only rounding."""
     exact = features.double()
+    if not bool(exact.isfinite().all()):
+        raise EngineError(ErrorCode.DIVERGED, "Features to train on are not finite numbers.")
     mean = exact.mean(dim=0)
     centred = exact - mean
     scale = centred.square().sum(dim=1).mean().sqrt()

@@ -205,7 +205,9 @@ def _compare(
         return None
     train = given.parts.train
     examples = scratch.Examples(train, given.truth(train).tolist(), len(given.labels))
-    trained = scratch.train(backbone.record, examples, seconds, spec.spec.seed, context)
+    trained = scratch.train(
+        backbone.record, examples, scratch.Budget(seconds), spec.spec.seed, context
+    )
     logits = scratch.logits(trained, held_out, context)
     if not bool(logits.isfinite().all()):
         context.event("Training from scratch diverged: there is nothing to compare with.", "warn")
