@@ -40,12 +40,10 @@ def once(
     """Create in one transaction and answer with `status`, or replay the first answer."""
 
     def answered(session: Transaction) -> Answer:
-        return Answer(status, create(session).model_dump(mode="json", by_alias=True))
+        return Answer(status, create(session).model_dump_json(by_alias=True))
 
     return _response(idempotency.once(call.services.database, call.tenant_id, repeat, answered))
 
 
 def _response(answer: Answer) -> Response:
-    # The row may come from PostgreSQL's JSONB, which keeps no order of names: neither do we.
-    body = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":"))
-    return Response(body, answer.status, content_type="application/json")
+    return Response(answer.body, answer.status, content_type="application/json")

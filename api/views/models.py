@@ -1,16 +1,20 @@
 """Trained models and the download of their files."""
 
+import re
+
 from flask import Response
 
 from api import shown
 from api.downloads import download
 from api.routing import Call, PageQuery, Routes
+from core.refusals import NotFoundError
 from db.repositories import models
 from db.repositories.reading import Window
 from regraft.contract.errors import ErrorCode
 from regraft.contract.resources import Model, ModelFile, Page
 
 routes = Routes()
+_FILE_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}", re.ASCII)
 
 
 @routes.add("GET", "/v1/models", Page[Model])
@@ -50,6 +54,8 @@ def list_files(call: Call, model_id: str, query: PageQuery) -> Page[ModelFile]:
 )
 def download_file(call: Call, model_id: str, name: str) -> Response:
     """Download a file of a model, whole or one range of it."""
+    if not _FILE_NAME.fullmatch(name):
+        raise NotFoundError("file")
     with call.services.database.read() as session:
         stored = models.stored_file(session, call.tenant_id, model_id, name)
     return download(call.services.blobs, model_id, stored)

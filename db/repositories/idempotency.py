@@ -20,13 +20,14 @@ from regraft.contract.errors import ErrorCode
 
 Transaction: TypeAlias = Session
 KEPT_SECONDS = 24 * 3600.0
+_TEXT = "text"  # as text, since PostgreSQL's JSONB would put the fields in another order
 
 
 class Answer(NamedTuple):
-    """What a request was answered: HTTP status and JSON body."""
+    """What a request was answered: HTTP status, and JSON as text, to the byte."""
 
     status: int
-    body: dict[str, object]
+    body: str
 
 
 class Claim(NamedTuple):
@@ -94,7 +95,7 @@ def _find(session: Session, tenant_id: str, claim: Claim) -> Answer | None:
             "This Idempotency-Key was used for another request.",
             "Idempotency-Key",
         )
-    return Answer(row.response_status, row.response_body)
+    return Answer(row.response_status, str(row.response_body[_TEXT]))
 
 
 def _forget(session: Session, tenant_id: str, claim: Claim) -> None:
@@ -118,7 +119,7 @@ def _keep(session: Session, tenant_id: str, claim: Claim, answer: Answer) -> Non
             key=claim.key,
             request_sha256=claim.request_sha256,
             response_status=answer.status,
-            response_body=answer.body,
+            response_body={_TEXT: answer.body},
             expires_at=now() + KEPT_SECONDS,
         )
     )

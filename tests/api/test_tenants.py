@@ -1,0 +1,90 @@
+"""One merchant at another's doors: every route, every method, every id, and nothing to learn."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from api.routing import IDS
+from regraft.contract.ids import new_id
+from tests.support.api import Api, Trained
+from tests.support.merchants import Merchant
+
+FILE = "model.onnx"
+FIELDS = ("dataset", "test_dataset")
+
+
+@pytest.fixture
+def theirs(api: Api, acme: Merchant) -> Trained:
+    """What the other merchant owns: one of everything."""
+    found = api.trained(acme, {FILE: [b"secret weights"]})
+    api.add_image(acme, found.dataset_id, 0, "ok")
+    return found
+
+
+def _addresses(api: Api, ids: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each method and path of the application that takes an id, with these ids."""
+    for rule in api.app.url_map.iter_rules():
+        names = re.findall(r"<(\w+)>", rule.rule)
+        if names:
+            assert set(names) <= {*IDS, "name"}, f"{rule.rule}: tell this test how to fill it"
+            path = re.sub(r"<(\w+)>", lambda found: {**ids, "name": FILE}[found[1]], rule.rule)
+            for method in sorted((rule.methods or set()) - {"OPTIONS"}):
+                yield method, path
+
+
+def _scrubbed(response: TestResponse) -> tuple[int, Any]:
+    body = response.get_json(silent=True)
+    if body is not None:
+        body["error"]["request_id"] = None
+    return response.status_code, body
+
+
+def test_the_walk_covers_the_application(api: Api, theirs: Trained, acme: Merchant) -> None:
+    """The walk below would pass because its addresses lead nowhere for anyone."""
+    ids = {"dataset_id": theirs.dataset_id, "job_id": theirs.job_id, "model_id": theirs.model_id}
+    addresses = list(_addresses(api, ids))
+    assert len(addresses) >= 15
+    statuses = {api.send(method, path, acme).status_code for method, path in addresses}
+    # 409: the finished job cannot be cancelled, by its owner either.
+    assert statuses == {200, 409}
+
+
+def test_another_merchants_ids_are_unknown_ids(api: Api, theirs: Trained, zenith: Merchant) -> None:
+    """A merchant could see, stop or download what a competitor trains."""
+    real = {"dataset_id": theirs.dataset_id, "job_id": theirs.job_id, "model_id": theirs.model_id}
+    random = {name: new_id(prefix) for name, (prefix, _) in IDS.items()}
+    malformed = dict.fromkeys(IDS, "1")
+    before = api.row_counts()
+    walks = (_addresses(api, ids) for ids in (real, random, malformed))
+    for addresses in zip(*walks, strict=True):
+        answers = [_scrubbed(api.send(method, path, zenith)) for method, path in addresses]
+        assert answers[0][0] == 404, addresses[0]
+        assert answers[0] == answers[1] == answers[2], addresses[0]
+    assert api.row_counts() == before
+
+
+def test_lists_hold_nothing_of_others(api: Api, theirs: Trained, zenith: Merchant) -> None:
+    """A list would show how many products a competitor has, and what they are."""
+    for path in ("/v1/datasets", "/v1/jobs", "/v1/models"):
+        assert api.get(path, zenith).get_json()["data"] == []
+    assert api.get(f"/v1/jobs?dataset={theirs.dataset_id}", zenith).get_json()["data"] == []
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_jobs_on_another_merchants_dataset(
+    api: Api, theirs: Trained, zenith: Merchant, field: str
+) -> None:
+    """A merchant could train on a competitor's photos."""
+    mine = api.ready_dataset(zenith)
+    before = api.row_counts()
+    answers = [
+        _scrubbed(api.post("/v1/jobs", zenith, json={"dataset": mine, field: dataset}))
+        for dataset in (theirs.dataset_id, new_id("ds"))
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 404
+    assert answers[0][1]["error"]["param"] == field
+    assert api.row_counts() == before

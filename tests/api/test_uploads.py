@@ -1,0 +1,152 @@
+"""Uploads as forms: parts that are missing, repeated, unknown, cut off or too many."""
+
+import base64
+import hashlib
+import io
+import os
+import time
+
+from api import uploads
+from api.services import NAME
+from core.settings import Settings, UploadLimits
+from db.session import Database
+from tests.support.api import Api, error_of, zipped
+from tests.support.merchants import Merchant
+
+BOUNDARY = "multipart/form-data; boundary=xx"
+ZIP = zipped()
+
+
+def _part(name: str, data: bytes, filename: str | None = None) -> bytes:
+    file = f'; filename="{filename}"' if filename is not None else ""
+    head = f'--xx\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'
+    return head.encode() + data + b"\r\n"
+
+
+FILE = _part("file", ZIP, "set.zip")
+NAMED = _part("name", b"set")
+END = b"--xx--\r\n"
+BAD = {
+    "no file": (NAMED + END, 422, "validation_failed", "file"),
+    "no name": (FILE + END, 422, "validation_failed", "name"),
+    "blank name": (FILE + _part("name", b"  ") + END, 422, "validation_failed", "name"),
+    "name of bytes": (FILE + _part("name", b"\xff") + END, 422, "validation_failed", "name"),
+    "two files": (FILE + FILE + NAMED + END, 422, "validation_failed", "file"),
+    "two names": (FILE + NAMED + NAMED + END, 422, "validation_failed", "name"),
+    "file as text": (_part("file", b"x") + NAMED + END, 422, "validation_failed", "file"),
+    "other file": (FILE + _part("x", b"x", "x") + NAMED + END, 422, "validation_failed", "x"),
+    "other field": (FILE + NAMED + _part("x", b"1") + END, 422, "validation_failed", "x"),
+    "metadata": (
+        FILE + NAMED + _part("metadata", b"[1]") + END,
+        422,
+        "validation_failed",
+        "metadata",
+    ),
+    "metadata value": (
+        FILE + NAMED + _part("metadata", b'{"a": 1}') + END,
+        422,
+        "validation_failed",
+        "metadata.a",
+    ),
+    "no end": (FILE + NAMED, 400, "invalid_multipart", None),
+    "cut file": (FILE[:-20], 400, "invalid_multipart", None),
+    "not a form": (b"hello", 400, "invalid_multipart", None),
+    "nothing": (b"--xx--\r\n", 422, "validation_failed", "file"),
+    "long field": (FILE + _part("name", b"x" * 70_000) + END, 413, "payload_too_large", "name"),
+    "many parts": (_part("", b"") * 1001 + END, 422, "validation_failed", ""),
+}
+
+
+def test_forms_that_are_refused(api: Api, acme: Merchant) -> None:
+    """Half an upload would become a dataset, or leave its bytes on the disk."""
+    before = api.row_counts()
+    for name, (body, status, code, param) in BAD.items():
+        response = api.post("/v1/datasets", acme, data=body, content_type=BOUNDARY)
+        error = error_of(response)
+        found = (name, response.status_code, error["code"], error["param"])
+        assert found == (name, status, code, param)
+        assert api.stray_files() == []
+    assert api.row_counts() == before
+
+
+def test_media_types(api: Api, acme: Merchant) -> None:
+    """A zip sent bare would be searched for form parts."""
+    for kind, status, code in (
+        ("application/json", 415, "unsupported_media_type"),
+        ("application/zip", 415, "unsupported_media_type"),
+        ("", 415, "unsupported_media_type"),
+        ("multipart/form-data", 400, "invalid_multipart"),
+        ("multipart/form-data; boundary=", 400, "invalid_multipart"),
+        ("multipart/form-data; boundary=\u00e9", 400, "invalid_multipart"),
+    ):
+        response = api.post("/v1/datasets", acme, data=FILE + NAMED + END, content_type=kind)
+        assert (kind, response.status_code, error_of(response)["code"]) == (kind, status, code)
+    assert api.stray_files() == []
+
+
+def test_the_order_of_the_parts_is_free(api: Api, acme: Merchant) -> None:
+    """A client library that sends the file last would be refused."""
+    for body in (FILE + NAMED + END, NAMED + FILE + END, b"preamble\r\n" + NAMED + FILE + END):
+        response = api.post("/v1/datasets", acme, data=body, content_type=BOUNDARY)
+        assert response.status_code == 202
+        assert response.get_json()["sha256"] == hashlib.sha256(ZIP).hexdigest()
+
+
+def test_checksums_of_the_client(api: Api, acme: Merchant) -> None:
+    """Bytes damaged on the way would be trained on."""
+    digest = hashlib.sha256(ZIP)
+    packed = base64.b64encode(digest.digest()).decode()
+    for headers in (
+        {"X-Content-SHA256": digest.hexdigest()},
+        {"X-Content-SHA256": digest.hexdigest().upper()},
+        {"Content-Digest": f"sha-256=:{packed}:"},
+    ):
+        assert api.upload(acme, ZIP, headers=headers).status_code == 202
+    before = api.row_counts()
+    for name, value in (
+        ("X-Content-SHA256", "0" * 64),
+        ("X-Content-SHA256", "x"),
+        ("Content-Digest", f"sha-256=:{'A' * 43}=:"),
+        ("Content-Digest", "md5=:x:"),
+    ):
+        response = api.upload(acme, ZIP, headers={name: value})
+        error = error_of(response)
+        assert (response.status_code, error["param"]) == (422, name)
+        assert error["details"][0]["code"] == "checksum_mismatch"
+    assert api.row_counts() == before
+
+
+def test_a_file_over_the_limit(settings: Settings, database: Database, acme: Merchant) -> None:
+    """One merchant could fill the disk of everybody."""
+    limits = UploadLimits(max_bytes=1000)
+    api = Api(settings.model_copy(update={"uploads": limits}), database)
+    before = api.row_counts()
+    for data in (os.urandom(1001), os.urandom(3_000_000)):
+        body = _part("file", data, "set.zip") + NAMED + END
+        response = api.post("/v1/datasets", acme, data=body, content_type=BOUNDARY)
+        assert response.status_code == 413
+        assert error_of(response)["code"] == "payload_too_large"
+    assert api.row_counts() == before
+    assert api.stray_files() == []
+
+
+def test_what_a_killed_process_left_is_swept(api: Api) -> None:
+    """Every crash during an upload would cost its size in disk for ever."""
+    services = api.app.extensions[NAME]
+    old, new = services.uploads / "old", services.uploads / "new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "upload").write_bytes(b"x")
+    os.utime(old, (time.time() - 7200, time.time() - 7200))
+    uploads.sweep(services)
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_nothing_stays_after_success(api: Api, acme: Merchant) -> None:
+    """Every upload would be kept twice."""
+    assert api.upload(acme).status_code == 202
+    assert api.stray_files() == []
+    form = {"name": "set", "file": (io.BytesIO(b""), "empty.zip")}
+    assert api.post("/v1/datasets", acme, data=form).status_code == 422
+    assert api.stray_files() == []

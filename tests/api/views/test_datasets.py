@@ -1,0 +1,46 @@
+"""Datasets over HTTP."""
+
+import hashlib
+import json
+import re
+
+from db.blobs import SqlBlobStore
+from regraft.contract.resources import Dataset
+from tests.support.api import Api, error_of, zipped
+from tests.support.merchants import Merchant
+
+
+def test_an_upload_is_accepted_and_stored(api: Api, acme: Merchant) -> None:
+    """Ingest would find no container, or the merchant no dataset."""
+    form = {"name": "home goods", "metadata": json.dumps({"season": "FW26"})}
+    response = api.upload(acme, form=form)
+    assert response.status_code == 202
+    shown = response.get_json()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", shown["created_at"])
+    dataset = Dataset.model_validate(shown)
+    assert (dataset.status, dataset.name, dataset.metadata) == (
+        *("processing", "home goods", {"season": "FW26"}),
+    )
+    assert (dataset.bytes, dataset.sha256) == (
+        *(len(zipped()), hashlib.sha256(zipped()).hexdigest()),
+    )
+    stored = SqlBlobStore(api.database).read(acme.tenant_id, dataset.sha256)
+    assert b"".join(stored) == zipped()
+    assert api.get(f"/v1/datasets/{dataset.id}", acme).get_json() == shown
+    assert api.get("/v1/datasets", acme).get_json()["data"] == [shown]
+    counts = api.row_counts()
+    assert (counts["dataset"], counts["job"], counts["job_event"]) == (1, 1, 1)
+
+
+def test_verdicts_are_paged_and_filtered(api: Api, acme: Merchant) -> None:
+    """A merchant with 10,000 photos could not find the three that were refused."""
+    dataset = api.ready_dataset(acme)
+    ids = [api.add_image(acme, dataset, seq, "corrupt" if seq == 3 else "ok") for seq in range(5)]
+    path = f"/v1/datasets/{dataset}/images"
+    first = api.get(f"{path}?limit=3", acme).get_json()
+    rest = api.get(f"{path}?limit=3&cursor={first['next_cursor']}", acme).get_json()
+    assert [image["id"] for image in (*first["data"], *rest["data"])] == ids
+    assert (first["has_more"], rest["has_more"], rest["next_cursor"]) == (True, False, None)
+    (bad,) = api.get(f"{path}?verdict=corrupt", acme).get_json()["data"]
+    assert (bad["id"], bad["label"], bad["width"]) == (ids[3], "mug", None)
+    assert error_of(api.get(f"{path}?verdict=nice", acme))["param"] == "verdict"

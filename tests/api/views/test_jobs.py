@@ -1,0 +1,68 @@
+"""Jobs over HTTP."""
+
+from regraft.contract.job import JobSpec
+from regraft.contract.resources import Job
+from tests.support.api import Api, error_of
+from tests.support.merchants import Merchant
+
+UNKNOWN = ("started_at", "finished_at", "model", "metrics", "transfer", "usage", "error")
+
+
+def test_a_submitted_job(api: Api, acme: Merchant) -> None:
+    """A merchant would not see what the service understood of the job."""
+    dataset = api.ready_dataset(acme)
+    body = {"name": "Home, autumn", "metadata": {"a": "b"}, "limits": {"max_minutes": 5}}
+    response = api.submit(acme, dataset, **body)
+    assert response.status_code == 202
+    shown = response.get_json()
+    assert set(shown) == set(Job.model_fields)
+    assert [shown[name] for name in (*UNKNOWN, "progress", "status_reason")] == [None] * 9
+    assert (shown["status"], shown["register_as"], shown["attempt"]) == (
+        *("queued", "home-autumn", 0),
+    )
+    assert shown["queue"] == {"jobs_ahead": 0, "estimated_start": None}
+    spec = JobSpec.model_validate(shown["spec"])
+    assert (spec.dataset, spec.limits.max_minutes) == (dataset, 5)
+    assert api.get(f"/v1/jobs/{shown['id']}", acme).get_json() == shown
+    (event,) = api.get(f"/v1/jobs/{shown['id']}/events", acme).get_json()["data"]
+    assert (event["type"], event["data"]["to"]) == ("status", "queued")
+    assert api.get(f"/v1/jobs/{shown['id']}/metrics", acme).get_json()["series"] == {}
+
+
+def test_a_finished_job(api: Api, acme: Merchant) -> None:
+    """A merchant would poll for ever, or not find the model."""
+    trained = api.trained(acme, {"model.onnx": [b"x"]})
+    shown = api.get(f"/v1/jobs/{trained.job_id}", acme).get_json()
+    assert (shown["status"], shown["model"], shown["queue"]) == (
+        *("succeeded", trained.model_id, None),
+    )
+    assert shown["metrics"] == {"validation": None, "test": None}
+    assert shown["usage"] == {"device_seconds": 1.5, "num_images": 3}
+    assert (shown["started_at"], shown["finished_at"]) == (
+        *("1970-01-01T00:00:01.000Z", "1970-01-01T00:00:02.500Z"),
+    )
+
+
+def test_cancel(api: Api, acme: Merchant) -> None:
+    """A job started by mistake could not be stopped."""
+    job = api.submit(acme, api.ready_dataset(acme)).get_json()["id"]
+    cancelled = api.post(f"/v1/jobs/{job}/cancel", acme)
+    assert (cancelled.status_code, cancelled.get_json()["status"]) == (202, "cancelled")
+    again = api.post(f"/v1/jobs/{job}/cancel", acme)
+    assert (again.status_code, error_of(again)["code"]) == (409, "conflict")
+    assert len(api.get(f"/v1/jobs/{job}/events", acme).get_json()["data"]) == 2
+
+
+def test_lists_are_paged(api: Api, acme: Merchant) -> None:
+    """A dashboard would miss jobs or show them twice."""
+    dataset = api.ready_dataset(acme)
+    ids = [api.submit(acme, dataset).get_json()["id"] for _ in range(3)]
+    seen, cursor = [], ""
+    for _ in range(3):
+        page = api.get(f"/v1/jobs?limit=1{cursor}", acme).get_json()
+        seen += [job["id"] for job in page["data"]]
+        cursor = f"&cursor={page['next_cursor']}"
+    assert seen == ids[::-1]
+    assert page["next_cursor"] is None
+    forged = api.get("/v1/jobs?cursor=Zm9v", acme)
+    assert (forged.status_code, error_of(forged)["param"]) == (422, "cursor")
