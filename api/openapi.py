@@ -48,18 +48,21 @@ def document_route(tables: Iterable[Routes]) -> Routes:
     """Return the route of the document itself, which documents itself too."""
     routes = Routes()
 
+    @cache
+    def rendered() -> str:
+        return render(document(all_of((*tables, routes))))
+
     @routes.add("GET", "/openapi.json", None, scope=None)
     def openapi() -> Response:
         """Show this document."""
-        return Response(_rendered(all_routes), content_type="application/json")
+        return Response(rendered(), content_type="application/json")
 
-    all_routes = (*(route for table in tables for route in table.table), *routes.table)
     return routes
 
 
-@cache
-def _rendered(routes: tuple[Route, ...]) -> str:
-    return render(document(routes))
+def all_of(tables: Iterable[Routes]) -> list[Route]:
+    """Return the routes of several tables."""
+    return [route for table in tables for route in table.table]
 
 
 def render(found: Json) -> str:
@@ -242,8 +245,7 @@ def main() -> None:
     """Print the document of the application's routes."""
     from api.app import ROUTES  # noqa: PLC0415 - the application imports this module
 
-    tables = (*ROUTES, document_route(ROUTES))
-    sys.stdout.write(render(document(route for table in tables for route in table.table)))
+    sys.stdout.write(render(document(all_of((*ROUTES, document_route(ROUTES))))))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 
+from api.app import create_app
 from api.openapi import errors_of
 from api.routing import Route
+from core.settings import Settings
 from regraft.contract.errors import RECORDS, ErrorCode
 from tests.support.api import Api
 from tests.support.merchants import Merchant
@@ -17,25 +20,31 @@ COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 
 @pytest.fixture
-def document(api: Api) -> dict[str, Any]:
+def app(tmp_path: Path) -> Flask:
+    """An application whose database is never opened."""
+    return create_app(Settings(home=tmp_path))
+
+
+@pytest.fixture
+def document(app: Flask) -> dict[str, Any]:
     """The document as the service shows it."""
-    found: dict[str, Any] = api.get("/openapi.json", None).get_json()
+    found: dict[str, Any] = app.test_client().get("/openapi.json").get_json()
     return found
 
 
-def test_the_committed_document_is_the_served_one(api: Api) -> None:
+def test_the_committed_document_is_the_served_one(app: Flask) -> None:
     """A change of the contract would reach merchants without anyone having read it.
 
     Refresh it with `python -m api.openapi > docs/openapi.json`.
     """
-    assert api.get("/openapi.json", None).text == COMMITTED.read_text()
+    assert app.test_client().get("/openapi.json").text == COMMITTED.read_text()
 
 
-def test_every_route_is_there_and_no_other(api: Api, document: dict[str, Any]) -> None:
+def test_every_route_is_there_and_no_other(app: Flask, document: dict[str, Any]) -> None:
     """A route could be used that nobody documented, or documented that nobody made."""
     served = {
         (re.sub(r"<(\w+)>", r"{\1}", rule.rule), method.lower())
-        for rule in api.app.url_map.iter_rules()
+        for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     documented = {
@@ -45,9 +54,9 @@ def test_every_route_is_there_and_no_other(api: Api, document: dict[str, Any]) -
     assert len(served) == 20
 
 
-def test_every_operation_is_whole(api: Api, document: dict[str, Any]) -> None:
+def test_every_operation_is_whole(app: Flask, document: dict[str, Any]) -> None:
     """A client made from the document would not know an answer when it sees it."""
-    for route in _routes(api):
+    for route in _routes(app):
         operation = document["paths"][route.path][route.method.lower()]
         assert operation["summary"]
         documented = {
@@ -81,11 +90,13 @@ def test_answers_match_their_schemas(api: Api, acme: Merchant) -> None:
         ("/v1/jobs", {}),
         ("/v1/catalog/strategies", {}),
     ):
-        (route,) = (found for found in _routes(api) if (found.method, found.path) == ("GET", path))
+        (route,) = (
+            found for found in _routes(api.app) if (found.method, found.path) == ("GET", path)
+        )
         body = api.get(path.format(**given), acme).get_json()
         assert route.returns is not None
         assert set(body) == set(route.returns.model_fields)
 
 
-def _routes(api: Api) -> list[Route]:
-    return [route for route in api.app.view_functions.values() if isinstance(route, Route)]
+def _routes(app: Flask) -> list[Route]:
+    return [route for route in app.view_functions.values() if isinstance(route, Route)]

@@ -1,4 +1,4 @@
-"""The bad inputs that the first issue names: a clear answer each, nothing stored, nothing leaked."""
+"""Bad inputs of the main path: a clear answer each, nothing stored, nothing leaked."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
