@@ -7,7 +7,6 @@ import hashlib
 import os
 import sys
 import zipfile
-from pathlib import Path
 
 from core.archive import ArchiveError, Entry, inspect, read_member
 from core.processes import die_with_parent
@@ -63,12 +62,13 @@ def _check(archive: zipfile.ZipFile, entry: Entry, task: Task, said: Checked) ->
     except Exception as error:  # noqa: BLE001 - a decoder raises anything at all
         sys.stderr.write(f"decoder: {type(error).__name__}: {error}\n")
         return said
-    sha256 = _keep(task.out, made.data)
+    # By index: a repeat of an earlier image must not share a file that is being taken away.
+    (task.out / str(said.index)).write_bytes(made.data)
     return said.model_copy(
         update={
             "verdict": Verdict.OK,
             "message": None,
-            "sha256": sha256,
+            "sha256": hashlib.sha256(made.data).hexdigest(),
             "content": made.content,
             "width": made.width,
             "height": made.height,
@@ -78,15 +78,6 @@ def _check(archive: zipfile.ZipFile, entry: Entry, task: Task, said: Checked) ->
 
 def _rejected(said: Checked, verdict: Verdict, message: str) -> Checked:
     return said.model_copy(update={"verdict": verdict, "message": message})
-
-
-def _keep(folder: Path, data: bytes) -> str:
-    """Write a clean copy under its hash and return the hash."""
-    sha256 = hashlib.sha256(data).hexdigest()
-    partial = folder / f"{sha256}.tmp"
-    partial.write_bytes(data)
-    partial.replace(folder / sha256)
-    return sha256
 
 
 def _say(message: Line) -> None:

@@ -48,6 +48,7 @@ def prepare(limits: UploadLimits) -> None:
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise RuntimeError("LOAD_TRUNCATED_IMAGES is set: cut images would pass as whole ones")
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
+    warnings.simplefilter("ignore")
     warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
@@ -118,6 +119,8 @@ def _check_shape(image: Image.Image, limits: UploadLimits) -> None:
 
 def _load(image: Image.Image, data: bytes, kind: str) -> Image.Image:
     """Decode every pixel; whatever a decoder raises is the file's fault."""
+    if sniff.lacks_end(data, kind):
+        raise _broken(data, kind)
     try:
         image.load()
     except MemoryError:
@@ -128,9 +131,11 @@ def _load(image: Image.Image, data: bytes, kind: str) -> Image.Image:
 
 
 def _broken(data: bytes, kind: str) -> RejectedError:
-    if sniff.is_cut_short(data, kind):
-        return RejectedError(Verdict.TRUNCATED, f"The {kind} ends before the image does.")
-    return RejectedError(Verdict.CORRUPT, f"The {kind} is damaged.")
+    if not sniff.lacks_end(data, kind):
+        return RejectedError(Verdict.CORRUPT, f"The {kind} is damaged.")
+    # A cut PNG has lost its checksums, which is what the verdict of a damaged one is about.
+    verdict = Verdict.CORRUPT if kind == "PNG" else Verdict.TRUNCATED
+    return RejectedError(verdict, f"The {kind} ends before the image does.")
 
 
 def _oriented(image: Image.Image) -> Image.Image:

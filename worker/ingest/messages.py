@@ -44,8 +44,8 @@ class Opened(Line):
 class Checked(Line):
     """The verdict on one file.
 
-    `sha256` is of the clean copy, which lies in `out` under that name; `content` identifies
-    what is seen, whatever the format; width and height in pixels.
+    `sha256` is of the clean copy, which lies in `out` under the file's `index`; `content`
+    identifies what is seen, whatever the format; width and height in pixels.
     """
 
     type: Literal["checked"] = "checked"

@@ -136,7 +136,7 @@ class _Ingest:
     def _keep(self, checked: Checked) -> None:
         """Store a clean copy, then count its file as done."""
         if checked.sha256 is not None:
-            path = self._out / checked.sha256
+            path = self._out / str(checked.index)
             stored = self._attempt.station.blobs.put_file(self._attempt.claim.tenant_id, path)
             if stored.sha256 != checked.sha256:
                 raise BlobCorruptError(checked.sha256)

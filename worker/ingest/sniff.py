@@ -43,13 +43,14 @@ def other_format(data: bytes) -> str | None:
     return next((name for magic, name in _KNOWN if data.startswith(magic)), None)
 
 
-def is_cut_short(data: bytes, kind: str) -> bool:
-    """Tell whether a file that does not decode ends before its own end mark says so."""
+def lacks_end(data: bytes, kind: str) -> bool:
+    """Tell whether a file ends before the mark or the length that its format ends with."""
     if kind == "JPEG":
-        return b"\xff\xd9" not in data[-_SVG_WITHIN:]
+        # Behind the last scan's beginning: a thumbnail in the metadata has an end of its own.
+        return b"\xff\xd9" not in data[data.rfind(b"\xff\xda") :]
     if kind == "WEBP":
         return len(data) < int.from_bytes(data[4:8], "little") + 8
-    return False
+    return b"IEND" not in data
 
 
 def is_animated_webp(data: bytes) -> bool:
