@@ -1,19 +1,22 @@
 """Request bodies: read within a limit and a deadline, and JSON that means one thing only."""
 
+import contextlib
 import json
 import math
-import time
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from flask import request
+from werkzeug.exceptions import HTTPException
 
 from api.services import services
 from core.refusals import RefusedError
 from regraft.contract.errors import ErrorCode
 
 _PIECE = 256 * 1024
-_BAD_REQUEST = 400
 
 
 def pieces(limit: int) -> Iterator[bytes]:
@@ -26,15 +29,13 @@ def pieces(limit: int) -> Iterator[bytes]:
     if declared is not None and declared > limit:
         raise _too_large(limit)
     request.max_content_length = limit + 1
-    deadline = time.monotonic() + services().api.body_seconds
     count = 0
-    while piece := _read():
-        count += len(piece)
-        if count > limit:
-            raise _too_large(limit)
-        if time.monotonic() > deadline:
-            raise RefusedError(ErrorCode.INCOMPLETE_BODY, "The body took too long to arrive.")
-        yield piece
+    with _deadline(limit if declared is None else declared):
+        while piece := _read():
+            count += len(piece)
+            if count > limit:
+                raise _too_large(limit)
+            yield piece
     if declared is not None and count != declared:
         raise RefusedError(
             ErrorCode.INCOMPLETE_BODY, f"{count} bytes came of the {declared} announced."
@@ -72,11 +73,39 @@ def read_json(limit: int) -> dict[str, Any]:
     return found
 
 
+@contextmanager
+def _deadline(expected: int) -> Iterator[None]:
+    """Hang up on a body that stalls, or that comes more slowly than a person would wait for.
+
+    Only the reading half is shut, so that the answer still says what went wrong.
+    """
+    connection = request.environ.get("gunicorn.socket")
+    if connection is None:
+        yield
+        return
+    api = services().api
+    connection.settimeout(api.idle_seconds)
+    timer = threading.Timer(api.body_seconds + expected / api.min_rate, _hang_up, [connection])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RD)
+
+
 def _read() -> bytes:
     """Return what the connection has; a broken chunk or a lost client is an incomplete body."""
     try:
         piece: bytes = request.stream.read(_PIECE)
-    except (OSError, ValueError) as error:
+    except HTTPException:
+        raise
+    except Exception as error:
         raise RefusedError(ErrorCode.INCOMPLETE_BODY, "The body ended early.") from error
     return piece
 

@@ -7,7 +7,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ApiSettings(BaseSettings):
-    """Threads and limits of one API process; `body_seconds` bounds how long a body may take."""
+    """Threads and limits of one API process.
+
+    A body may take `body_seconds` and what its size takes at `min_rate` bytes a second, and may
+    pause for `idle_seconds`.
+    """
 
     model_config = SettingsConfigDict(env_prefix="REGRAFT_API_", frozen=True)
 
@@ -17,6 +21,7 @@ class ApiSettings(BaseSettings):
     max_json_bytes: int = 1024 * 1024
     max_field_bytes: int = 64 * 1024
     max_parts: int = 8
-    body_seconds: float = 1800.0
-    idle_seconds: float = 60.0
+    body_seconds: float = 60.0
+    idle_seconds: float = 30.0
+    min_rate: int = 64 * 1024
     retry_after: int = 5

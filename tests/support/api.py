@@ -175,7 +175,7 @@ def _model(merchant: Merchant, job_id: str, model_id: str) -> Model:
     return Model(
         id=model_id,
         tenant_id=merchant.tenant_id,
-        name="model",
+        name=f"model-{job_id[-12:]}",
         version=1,
         job_id=job_id,
         backbone="efficientnet_lite0",
