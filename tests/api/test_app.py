@@ -1,16 +1,19 @@
 """What every answer has in common, whatever was asked."""
 
+import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from api.app import create_app
 from core.settings import Settings
 from db.session import Database
-from tests.support.api import Api, error_of
-from tests.support.merchants import Merchant
+from tests.support.api import Api, error_of, zipped
+from tests.support.merchants import Merchant, create
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,6 +92,29 @@ def test_a_database_that_is_away(settings: Settings, tmp_path: Path) -> None:
             assert int(response.headers["Retry-After"]) > 0
         assert client.get("/healthz").status_code == 200
         database.dispose()
+
+
+def test_a_full_database(sqlite_template: Path, tmp_path: Path) -> None:
+    """An upload would be half stored, or look like a fault that passes."""
+    url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'regraft.db')}"
+    roomy, small = Database(url), Database(url)
+    merchant = create(roomy, "Acme")
+    roomy.dispose()
+    event.listen(small.engine, "connect", _cap_pages)
+    api = Api(Settings(home=tmp_path), small)
+    before = api.row_counts()
+    body = {f"{label}/a.jpg": random.Random(label).randbytes(200_000) for label in "ab"}
+    response = api.upload(merchant, zipped(body))
+    assert response.status_code == 507
+    assert error_of(response)["code"] == "storage_full"
+    assert api.row_counts() == before
+    assert api.stray_files() == []
+    small.dispose()
+
+
+def _cap_pages(connection: Any, _record: object) -> None:
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count={pages + 5}")
 
 
 def test_whoami(api: Api, acme: Merchant) -> None:

@@ -187,8 +187,8 @@ def test_slow_clients_do_not_delay_others(server: Server) -> None:
     head = server.post("/v1/jobs", "Content-Length: 1000\n").replace("\n", "\r\n").encode()
     slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(8)]
     try:
-        for connection in slow:
-            connection.sendall(head + b"{")
+        for held in slow:
+            held.sendall(head + b"{")
         started = time.monotonic()
         connection = server.connect()
         connection.request("GET", "/v1/jobs", headers=server.merchant.headers)
