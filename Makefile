@@ -1,6 +1,7 @@
 # Regraft: every habit of this repository is a target here. `make help` lists them.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+PORT ?= 8080
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN := $(BIN)/python
@@ -31,7 +32,7 @@ demo: install ## one real job, end to end, on the embedded stack (SQLite, Redis,
 	@$(RUN) -m deploy.demo
 
 up: install ## keep the embedded stack running; prints its address and a key
-	@$(RUN) -m deploy.stack
+	@$(RUN) -m deploy.stack --port $(PORT)
 
 test: install-dev lint types unit ## everything: lint, types, rooms, budgets, and all tests
 

@@ -1,9 +1,11 @@
 """Bring a database to the newest schema: `python -m db.migrate`."""
 
+import sys
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from sqlalchemy.exc import DBAPIError
 
 from core.settings import settings
 
@@ -21,6 +23,15 @@ def upgrade(url: str) -> None:
     command.upgrade(config(url), "head")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Upgrade this process's database; a database that cannot be used is said in one line."""
     settings().home.mkdir(parents=True, exist_ok=True)
-    upgrade(settings().url)
+    try:
+        upgrade(settings().url)
+    except DBAPIError as error:
+        reason = " ".join(str(error.orig).split())
+        sys.exit(f"the database of REGRAFT_DATABASE_URL cannot be used: {reason}")
+
+
+if __name__ == "__main__":
+    main()

@@ -94,14 +94,15 @@ def _classify(bundle: Path) -> None:
         photos = sorted((SAMPLES / "target-test").rglob("*.png"))
         command = [sys.executable, "predict.py", "--json", *map(str, photos)]
         done = subprocess.run(command, cwd=room, check=True, capture_output=True, text=True)
-    results = json.loads(done.stdout)["results"]
-    right = sum(result["label"] == Path(result["image"]).parent.name for result in results)
-    for result in results[:: len(results) // 4]:
-        photo = Path(result["image"])
-        _say.print(
-            f"  {photo.parent.name}/{photo.name}: {result['label']} ({result['probability']:.2f})"
-        )
-    _say.print(f"  {right} of {len(results)} held-out photos right, with the bundle alone")
+    guesses = {
+        Path(row["path"]): row["predictions"][0]
+        for row in (json.loads(line) for line in done.stdout.splitlines())
+    }
+    right = sum(guess["label"] == photo.parent.name for photo, guess in guesses.items())
+    for photo in photos[:: len(photos) // 4]:
+        label, probability = guesses[photo]["label"], guesses[photo]["probability"]
+        _say.print(f"  {photo.parent.name}/{photo.name}: {label} ({probability:.2f})")
+    _say.print(f"  {right} of {len(guesses)} held-out photos right, with the bundle alone")
 
 
 def _refused(url: str, other: Account, dataset: Dataset, job: Job) -> None:

@@ -25,6 +25,17 @@ def free_port() -> int:
     return port
 
 
+def is_free(port: int) -> bool:
+    """Tell whether nothing listens on a TCP port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 class EmbeddedRedis:
     """One server on 127.0.0.1; `with EmbeddedRedis(folder) as redis:` starts and stops it."""
 

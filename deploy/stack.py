@@ -22,7 +22,7 @@ from typing import NamedTuple, Self
 
 from core.queues import INGEST_CLASS, queue_name
 from deploy.processes import start, stop
-from deploy.redis import EmbeddedRedis, free_port
+from deploy.redis import EmbeddedRedis, free_port, is_free
 
 ROOT = Path(__file__).parents[1]
 _READY_SECONDS = 60
@@ -36,6 +36,10 @@ class Account(NamedTuple):
     key: str
 
 
+class StackError(RuntimeError):
+    """The stack could not be started; the message says what to do."""
+
+
 class Stack:
     """Every process of the service below one folder; `with Stack(home) as stack:` runs it."""
 
@@ -43,7 +47,8 @@ class Stack:
         self, home: Path, port: int | None = None, environment: Mapping[str, str] | None = None
     ) -> None:
         self.home = home.resolve()
-        self.url = f"http://127.0.0.1:{port or free_port()}"
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         self._environment = {**os.environ, **(environment or {}), "REGRAFT_HOME": str(self.home)}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.redis: EmbeddedRedis | None = None
@@ -54,7 +59,22 @@ class Stack:
         return self.home / "logs"
 
     def start(self) -> None:
-        """Migrate the database, start every process, and wait until the API answers."""
+        """Migrate the database, start every process, and wait until the API answers.
+
+        Raises:
+            StackError: it could not start; what had been started is stopped again.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        if not is_free(self.port):
+            raise StackError(
+                f"port {self.port} is in use; choose another, e.g. `make up PORT=8081`"
+            )
         self.logs.mkdir(parents=True, exist_ok=True)
         if "REGRAFT_REDIS_URL" not in self._environment:
             self.redis = EmbeddedRedis(self.home / "redis")
@@ -88,6 +108,14 @@ class Stack:
         answer = json.loads(self._python("-m", "db.admin", "create-merchant", name, "--json"))
         return Account(answer["merchant"], answer["key"])
 
+    def account(self) -> Account:
+        """Return this folder's own merchant, created at the first start and kept for the next."""
+        kept = self.home / "account.json"
+        if not kept.exists():
+            kept.touch(mode=0o600)
+            kept.write_text(json.dumps(self.create_merchant("My shop")._asdict()))
+        return Account(**json.loads(kept.read_text()))
+
     def dead(self) -> list[str]:
         """Return the names of processes that have ended."""
         return [name for name, process in self.processes.items() if process.poll() is not None]
@@ -118,24 +146,21 @@ class Stack:
             text=True,
         )
         if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stderr}")
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise StackError(f"{' '.join(arguments)}: {reason}")
         return done.stdout
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while not _answers(f"{self.url}/readyz"):
             if dead := self.dead():
-                raise RuntimeError(f"{', '.join(dead)} ended at once; see {self.logs}")
+                raise StackError(f"{', '.join(dead)} ended at once; see {self.logs}")
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the API did not become ready; see {self.logs}")
+                raise StackError(f"the API did not become ready; see {self.logs}")
             time.sleep(0.05)
 
     def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
+        self.start()
         return self
 
     def __exit__(
@@ -185,8 +210,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     for sig in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sig, end)
-    with Stack(options.home, options.port) as stack:
-        account = stack.create_merchant("Demo merchant")
+    try:
+        _serve(Stack(options.home, options.port), ended)
+    except StackError as error:
+        sys.exit(f"Regraft did not start: {error}")
+
+
+def _serve(stack: Stack, ended: threading.Event) -> None:
+    with stack:
+        account = stack.account()
         _say(f"export REGRAFT_URL={stack.url}\nexport REGRAFT_API_KEY={account.key}")
         _say("Regraft is up. Paste the two lines above into another shell; Ctrl-C stops it.")
         _keep_running(stack, ended)
