@@ -21,6 +21,8 @@ keepalive = 5
 limit_request_line = 8190
 limit_request_fields = 100
 limit_request_field_size = 8190
+# It would lie in the home folder, and two stacks of one user would share it.
+control_socket_disable = True
 
 
 def _write_error(sock: socket.socket, status_int: int, reason: str, _mesg: str) -> None:

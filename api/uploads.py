@@ -1,7 +1,6 @@
 """A multipart upload on its way to a temporary file: streamed, hashed, and deleted always."""
 
 import base64
-import binascii
 import hashlib
 import json
 import re
@@ -23,7 +22,7 @@ from regraft.contract.errors import ErrorCode
 
 _OVERHEAD = 1024 * 1024  # of boundaries and text fields beside the file itself
 _FORGOTTEN_SECONDS = 3600.0
-_DIGEST = re.compile(r"sha-256=:?([A-Za-z0-9+/=]{44}):?")
+_DIGEST = re.compile(r"(?:^|[\s,])sha-256=:([A-Za-z0-9+/]{43}=):")
 
 
 class Upload(NamedTuple):
@@ -47,7 +46,6 @@ def received(services: Services, names: frozenset[str]) -> Iterator[Upload]:
         path = Path(folder) / "upload"
         with path.open("wb") as target:
             upload = _Receiver(services, path, target, names).run()
-        _check_digest(upload.sha256)
         yield upload
 
 
@@ -80,7 +78,8 @@ class _Receiver:
         self._path = path
         self._target = target
         self._names = names
-        self._digest = hashlib.sha256()
+        self._file_hash = hashlib.sha256()
+        self._body_hash = hashlib.sha256()
         self._size = 0
         self._fields: dict[str, bytearray] = {}
         self._part: str | None = None
@@ -93,6 +92,8 @@ class _Receiver:
         ended = False
         try:
             for piece in pieces(limits.max_bytes + _OVERHEAD):
+                if "Content-Digest" in request.headers:
+                    self._body_hash.update(piece)
                 decoder.receive_data(piece)
                 ended = self._drain(decoder) or ended
             decoder.receive_data(None)
@@ -103,7 +104,9 @@ class _Receiver:
             raise _invalid("The multipart body has no closing boundary.")
         if not self._has_file:
             raise InvalidError("file", "is required", "missing")
-        return Upload(self._path, self._digest.hexdigest(), self._size, self._texts())
+        _check_digest("Content-Digest", self._body_hash.hexdigest())
+        _check_digest("X-Content-SHA256", self._file_hash.hexdigest())
+        return Upload(self._path, self._file_hash.hexdigest(), self._size, self._texts())
 
     def _drain(self, decoder: MultipartDecoder) -> bool:
         """Take the events that have come; return whether the last boundary was one of them."""
@@ -138,7 +141,7 @@ class _Receiver:
             self._size += len(data)
             if self._size > self._services.settings.uploads.max_bytes:
                 raise RefusedError(ErrorCode.PAYLOAD_TOO_LARGE, "The file is too large.", "file")
-            self._digest.update(data)
+            self._file_hash.update(data)
             self._target.write(data)
             return
         held = self._fields[self._part]
@@ -167,22 +170,20 @@ def _boundary() -> bytes:
     return boundary.encode()
 
 
-def _check_digest(sha256: str) -> None:
-    """Compare with the hash that the client sent, where it sent one."""
-    for name in ("Content-Digest", "X-Content-SHA256"):
-        value = request.headers.get(name)
-        if value is not None and _hex(value.strip()) != sha256:
-            raise InvalidError(name, "is not the hash of the file that came", "checksum_mismatch")
+def _check_digest(header: str, sha256: str) -> None:
+    """Compare with the hash that the client sent, where it sent one.
 
-
-def _hex(value: str) -> str:
-    form = _DIGEST.fullmatch(value)
-    if form is None:
-        return value.lower()
-    try:
-        return base64.b64decode(form.group(1), validate=True).hex()
-    except binascii.Error:
-        return ""
+    `Content-Digest` is RFC 9530's, of the whole body; `X-Content-SHA256` is hex, of the file.
+    """
+    value = request.headers.get(header)
+    if value is None:
+        return
+    expected = value.strip().lower()
+    if header == "Content-Digest":
+        form = _DIGEST.search(value)
+        expected = base64.b64decode(form.group(1)).hex() if form else ""
+    if expected != sha256:
+        raise InvalidError(header, "is not the SHA-256 of what came", "checksum_mismatch")
 
 
 def _printable(name: str) -> str:

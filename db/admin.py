@@ -18,10 +18,13 @@ from db.session import Database
 _DAY = 86_400.0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, or 1 for a reason that is printed."""
+def main(arguments: Sequence[str] | None = None, url: str | None = None) -> int:
+    """Run one command and return its exit code: 0, or 1 for a reason that is printed.
+
+    The database is the process's own unless `url` names another.
+    """
     given = _parser().parse_args(arguments)
-    database = Database(settings().url)
+    database = Database(url or settings().url)
     try:
         with database.write() as session:
             shown = given.run(session, given)

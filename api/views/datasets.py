@@ -56,6 +56,10 @@ class ImageQuery(PageQuery):
     errors=_UPLOAD_ERRORS,
     repeatable=True,
     multipart=True,
+    headers={
+        "Content-Digest": "RFC 9530: `sha-256=:…:`, the hash of the whole body, checked.",
+        "X-Content-SHA256": "The hash of the file in hex, checked.",
+    },
 )
 def create_dataset(call: Call) -> Response:
     """Upload a zip of images, one folder for each class, or with a manifest.

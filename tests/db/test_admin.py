@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from db.admin import main
 from db.repositories import keys
 from db.session import Database
 
@@ -15,34 +17,29 @@ ROOT = Path(__file__).parents[2]
 
 
 class Shell:
-    """`python -m db.admin` against one database."""
+    """The commands against one database, with what they print."""
 
-    def __init__(self, url: str) -> None:
-        self._environment = {**os.environ, "REGRAFT_DATABASE_URL": url}
+    def __init__(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self._url = url
+        self._capsys = capsys
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one command to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "db.admin", *arguments],
-            cwd=ROOT,
-            env=self._environment,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Run one command; return its exit code and what it printed on either stream."""
+        code = main(arguments, self._url)
+        return code, *self._capsys.readouterr()
 
     def json(self, *arguments: str) -> dict[str, str]:
         """Run one command and return the object that it prints."""
-        done = self.run(*arguments, "--json")
-        assert done.returncode == 0, done.stderr
-        found: dict[str, str] = json.loads(done.stdout)
+        code, output, errors = self.run(*arguments, "--json")
+        assert code == 0, errors
+        found: dict[str, str] = json.loads(output)
         return found
 
 
 @pytest.fixture
-def shell(database_url: str) -> Shell:
+def shell(database_url: str, capsys: pytest.CaptureFixture[str]) -> Shell:
     """A shell on a server whose database is empty."""
-    return Shell(database_url)
+    return Shell(database_url, capsys)
 
 
 def test_from_nothing_to_a_working_key(shell: Shell, database: Database) -> None:
@@ -62,12 +59,22 @@ def test_from_nothing_to_a_working_key(shell: Shell, database: Database) -> None
 
 def test_mistakes_are_said_in_a_sentence(shell: Shell) -> None:
     """An administrator would read a stack trace for a misspelt name."""
-    missing = shell.run("create-key", "nobody")
-    assert (missing.returncode, missing.stdout) == (1, "")
-    assert missing.stderr == "There is no such merchant.\n"
+    assert shell.run("create-key", "nobody") == (1, "", "There is no such merchant.\n")
     shell.json("create-merchant", "Acme")
-    wrong = shell.run("create-key", "Acme", "--scopes", "root")
-    assert wrong.returncode == 1
-    assert "read, write, admin" in wrong.stderr
-    text = shell.run("create-merchant", "Plain").stdout
-    assert "key: rg_" in text
+    code, output, errors = shell.run("create-key", "Acme", "--scopes", "root")
+    assert (code, output) == (1, "")
+    assert "read, write, admin" in errors
+    assert "key: rg_" in shell.run("create-merchant", "Plain")[1]
+
+
+def test_the_module_is_a_command(sqlite_template: Path, tmp_path: Path) -> None:
+    """The launcher, which starts it as a process, could not make its first merchant."""
+    path = shutil.copy(sqlite_template, tmp_path / "regraft.db")
+    done = subprocess.run(
+        [sys.executable, "-m", "db.admin", "create-merchant", "Acme", "--json"],
+        cwd=ROOT,
+        env={**os.environ, "REGRAFT_DATABASE_URL": f"sqlite:///{path}"},
+        check=True,
+        capture_output=True,
+    )
+    assert set(json.loads(done.stdout)) == {"merchant", "name", "id", "key", "scopes"}
