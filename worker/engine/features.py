@@ -116,7 +116,7 @@ class Extractor:
                 rows.update(zip(names, self._forward(batch.pixels), strict=True))
                 pending += names
                 done += len(names) + len(batch.unreadable)
-                self._context.progress("features", 0.05 + 0.55 * done / total, done, total)
+                self._context.progress("features", 0.60 - 0.55 * (1 - done / total), done, total)
                 now = time.perf_counter()
                 self._context.metrics(done, images_per_second=len(rows) / (now - started))
                 if len(pending) >= _PACK_SIZE:

@@ -4,6 +4,7 @@ May import torch, the contract and the engine's own modules.
 """
 
 import hashlib
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -278,6 +279,7 @@ def _prove(
     shipped = trained.head.calibrated()
     expected = shipped.logits(given.features.of(chosen)).softmax(dim=1)
     photos = parity.check_photos(files, folder, chosen, expected)
+    shutil.rmtree(folder)
     context.metrics(0, parity_head=head, parity_photos=photos)
 
 

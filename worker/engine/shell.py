@@ -7,12 +7,8 @@ import json
 import sys
 import time
 import traceback
-from pathlib import Path
-
-from pydantic import ValidationError
 
 from regraft.contract.status import EventLevel, Phase
-from regraft.contract.validation import details
 from worker.engine.context import Context
 from worker.engine.export.segments import compose
 from worker.engine.failures import EngineError, as_engine_error
@@ -48,17 +44,8 @@ class Terminal(Context):
         sys.stderr.write(f"{time.monotonic() - self._started:6.1f} s  {text}\n")
 
 
-def main(path: Path) -> int:
-    """Run the spec in `path`; return 0, 1 where it failed, 2 where `path` is no run spec."""
-    try:
-        spec = RunSpec.model_validate_json(path.read_bytes())
-    except OSError as error:
-        sys.stderr.write(f"{path}: {error.strerror}\n")
-        return 2
-    except ValidationError as error:
-        for fault in details(error):
-            sys.stderr.write(f"{path}: {fault.param or 'file'}: {fault.message}\n")
-        return 2
+def main(spec: RunSpec) -> int:
+    """Carry out `spec`; return 0, or 1 where it failed."""
     try:
         return _run(spec)
     except KeyboardInterrupt:

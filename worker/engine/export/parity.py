@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from regraft.contract.errors import ErrorCode
@@ -52,7 +53,9 @@ def check_photos(
     for file in files:
         if file.name in {"model.onnx", "labels.json", "preprocess.json"}:
             write_whole(folder / file.name, file.chunks())
-    found = Predictor(folder).probabilities([image.read() for image in images])
+    found = Predictor(folder, torch.get_num_threads()).probabilities(
+        [image.read() for image in images]
+    )
     return compare("the shipped predictor", expected.numpy(), found, PHOTO_TOLERANCE)
 
 
