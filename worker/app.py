@@ -60,7 +60,7 @@ def configuration(given: Settings) -> dict[str, Any]:
         "broker_pool_acquire_timeout": 5,
         "broker_connection_max_retries": None,
         "broker_connection_retry_on_startup": True,
-        # TERM sets the drain flag at once; this bounds a QUIT in the same way.
+        # TERM sets the drain flag at once (worker.tasks); this is what a second INT gets.
         "worker_soft_shutdown_timeout": given.timings.drain,
         # A backstop only: the supervisor enforces the job's own limit.
         "task_time_limit": _MAX_JOB_SECONDS + 300,

@@ -75,7 +75,7 @@ class LineProcess(Generic[Message]):
         try:
             stdin.write(line.encode())
             stdin.flush()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a broken pipe, or one closed by `kill`
             _log.info("line not taken", pid=self.pid, error=str(error))
 
     def receive(self, timeout: float) -> Message | None:

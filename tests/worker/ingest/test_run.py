@@ -125,7 +125,9 @@ def test_a_child_has_little_memory(tmp_path: Path) -> None:
     child.send(task.line())
     said: list[FromChild] = []
     while not (said and isinstance(said[-1], Finished)):
-        said.append(wait_for(lambda: child.receive(1)))
+        message = child.receive(10)
+        assert message is not None
+        said.append(message)
     child.kill()
     assert said[0] == Opened(count=3)
     assert [one.verdict for one in said if isinstance(one, Checked)] == [
