@@ -28,13 +28,12 @@ def test_it_learns_what_it_is_shown(trained: TrainedRun) -> None:
     assert shown.from_scratch is not None
     assert shown.from_scratch.accuracy > 0.25
     pictures = _two_classes(trained)
-    pictures = pictures[:32]
     labels = [int(image.label == "bag") for image in pictures]
     examples = scratch.Examples(pictures, labels, 2)
-    rival = scratch.train(RECORD, examples, scratch.Budget(0.0, epochs=16), 0, Recorder())
+    rival = scratch.train(RECORD, examples, scratch.Budget(0.0, epochs=12), 0, Recorder())
     guessed = scratch.logits(rival, pictures, Recorder()).argmax(dim=1)
-    assert (guessed == torch.tensor(labels)).double().mean() > 0.8
-    assert rival.epochs == 16
+    assert (guessed == torch.tensor(labels)).double().mean() > 0.7
+    assert rival.epochs == 12
 
 
 def _two_classes(trained: TrainedRun) -> list[Image]:
