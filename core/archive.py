@@ -110,7 +110,7 @@ def _check_container(source: BinaryIO, limits: UploadLimits) -> None:
     if magic != _LOCAL_MAGIC:
         raise ArchiveError(ErrorCode.DATASET_INVALID, "The file is not a zip.")
     if _directory_size(source) > limits.max_entries * _RECORD_BUDGET:
-        raise _too_many_entries(limits)
+        raise ArchiveError(ErrorCode.TOO_MANY_ENTRIES, "The directory of the zip is too large.")
     source.seek(0)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import delete, update
 from werkzeug.test import TestResponse
 
 from core.blobs import CHUNK_BYTES, BlobCorruptError
+from db.blobs import SqlBlobStore
 from db.models import BlobChunk, FileSegment
 from tests.support.api import Api, Trained, error_of
 from tests.support.merchants import Merchant
@@ -143,6 +144,9 @@ def test_a_segment_outside_the_tenant_is_not_read(
     api: Api, acme: Merchant, zenith: Merchant, trained: Trained
 ) -> None:
     """A wrong row would deliver another merchant's bytes."""
+    blobs = SqlBlobStore(api.database)
+    for segment in SEGMENTS:
+        blobs.put_bytes(zenith.tenant_id, b"##" + segment + b"##")
     with api.database.write() as session:
         session.execute(update(FileSegment).values(scope=zenith.tenant_id))
     assert error_of(_get(api, acme, trained))["code"] == "artifact_corrupt"

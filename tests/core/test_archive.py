@@ -217,10 +217,20 @@ def test_counts_are_limited(tmp_path: Path) -> None:
     limits = UploadLimits(max_entries=100, max_classes=4)
     assert _refused(many, limits).code is ErrorCode.TOO_MANY_ENTRIES
     assert _refused(many, UploadLimits(max_classes=4)).code is ErrorCode.TOO_MANY_CLASSES
-    thousands = _zip(tmp_path / "all.zip", {f"{n}.jpg": b"" for n in range(3000)})
-    # The directory alone is beyond the budget: refused before zipfile reads it.
-    tiny = UploadLimits(max_entries=50)
-    assert _refused(thousands, tiny).code is ErrorCode.TOO_MANY_ENTRIES
+
+
+def test_a_directory_is_limited_before_it_is_read(tmp_path: Path) -> None:
+    """Two entries with endless comments would fill the memory before they are counted."""
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in TWO:
+            info = zipfile.ZipInfo(name)
+            info.comment = bytes(60_000)
+            archive.writestr(info, IMAGE)
+    assert inspect(path, LIMITS).labels == ("cup", "mug")
+    refused = _refused(path, UploadLimits(max_entries=50))
+    assert refused.code is ErrorCode.TOO_MANY_ENTRIES
+    assert "directory" in refused.message
 
 
 def test_one_class_is_refused_by_name(tmp_path: Path) -> None:

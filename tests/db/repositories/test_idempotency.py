@@ -1,5 +1,7 @@
 """Repeated requests: one effect, one answer, and keys that do not mix."""
 
+import contextlib
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -91,6 +93,27 @@ def test_a_failed_request_is_not_kept(database: Database, acme: Merchant) -> Non
         once(database, acme.tenant_id, CLAIM, fails)
     assert _count(database, "thing") == 0
     assert once(database, acme.tenant_id, CLAIM, _creates("thing")).status == 202
+
+
+def test_two_that_meet_in_the_middle_create_one(database: Database, acme: Merchant) -> None:
+    """Two retries that both found nothing would both create, or one would be a fault of ours."""
+    middle = threading.Barrier(2)
+
+    def create(session: Transaction) -> Answer:
+        # SQLite lets one writer in at a time, so there they never meet.
+        with contextlib.suppress(threading.BrokenBarrierError):
+            middle.wait(0.5)
+        return _creates("thing")(session)
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = {
+            pending.result(10)
+            for pending in [
+                pool.submit(once, database, acme.tenant_id, CLAIM, create) for _ in range(2)
+            ]
+        }
+    assert len(answers) == 1
+    assert _count(database, "thing") == 1
 
 
 def test_fifty_at_once_create_one(database: Database, acme: Merchant) -> None:
