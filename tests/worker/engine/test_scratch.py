@@ -1,5 +1,8 @@
 """The comparison is a fair one: as much time, the same images, a loop that learns."""
 
+from collections.abc import Iterator
+
+import pytest
 import torch
 
 from regraft.contract.catalog import BACKBONES
@@ -9,6 +12,15 @@ from worker.engine import scratch
 from worker.engine.data import Image, load
 
 RECORD = BACKBONES["efficientnet_lite0"]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Hundreds of small steps wait for each other's threads where the machine is shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_no_budget_still_buys_one_pass_over_the_images(images: list[Image]) -> None:
