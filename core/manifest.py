@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from core.refusals import RefusedError
 from regraft.contract.errors import ErrorCode
+from regraft.contract.status import SPLITS
 
 MANIFESTS = ("manifest.csv", "manifest.jsonl")
-SPLITS = ("train", "validation", "test")
+
 _COLUMNS = ("path", "label", "group", "split")
 
 

@@ -65,3 +65,6 @@ Phase = Literal["preparing", "features", "training", "evaluating", "exporting"]
 EventLevel = Literal["info", "warn", "error"]
 EventType = Literal["message", "metrics", "status", "checkpoint"]
 DatasetStatus = Literal["processing", "ready", "invalid"]
+
+# The parts of a dataset that a manifest may name; from upload to training one spelling.
+TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")

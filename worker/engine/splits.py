@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from regraft.contract.status import SPLITS, TRAIN, VALIDATION
 from worker.engine.data import Image
 
 MAX_FOLDS = 5
@@ -39,15 +40,12 @@ def split(images: Sequence[Image], fraction: float, seed: int) -> Split:
     fixed = _spread_fixed(images)
     free = [image for image in images if image.sha256 not in fixed]
     drawn = set[str]()
-    if fraction > 0 and "val" not in fixed.values():
+    if fraction > 0 and VALIDATION not in fixed.values():
         drawn = _draw(_groups(free), fraction, seed)
-    where = {image.sha256: "val" if image.sha256 in drawn else "train" for image in free} | fixed
+    where = {image.sha256: VALIDATION if image.sha256 in drawn else TRAIN for image in free} | fixed
     ordered = sorted(images, key=lambda image: (image.sha256, image.name))
-    parts = [[image for image in ordered if where[image.sha256] == part] for part in _PARTS]
+    parts = [[image for image in ordered if where[image.sha256] == part] for part in SPLITS]
     return Split(*parts)
-
-
-_PARTS = ("train", "val", "test")
 
 
 def _spread_fixed(images: Iterable[Image]) -> dict[str, str]:
@@ -55,15 +53,15 @@ def _spread_fixed(images: Iterable[Image]) -> dict[str, str]:
     images = list(images)
     of_group: dict[str, set[str]] = defaultdict(set)
     for image in images:
-        if image.split in _PARTS:
+        if image.split in SPLITS:
             of_group[_key(image)].add(image.split)
     fixed: dict[str, str] = {}
     for image in images:
         named = of_group.get(_key(image))
-        if image.split in _PARTS:
+        if image.split in SPLITS:
             fixed[image.sha256] = image.split
         elif named:
-            fixed[image.sha256] = min(named, key=_PARTS.index)
+            fixed[image.sha256] = min(named, key=SPLITS.index)
     return fixed
 
 

@@ -76,7 +76,7 @@ def test_the_draw_is_the_same_on_every_machine() -> None:
 
 def test_named_splits_win() -> None:
     """A merchant's own benchmark split would be mixed with training images."""
-    images = [_image(n, "ab"[n % 2], part=("val", "test", None)[n % 3]) for n in range(30)]
+    images = [_image(n, "ab"[n % 2], part=("validation", "test", None)[n % 3]) for n in range(30)]
     parts = split(images, 0.5, 0)
     assert {i.name for i in parts.validation} == {f"{n}.png" for n in range(0, 30, 3)}
     assert {i.name for i in parts.test} == {f"{n}.png" for n in range(1, 30, 3)}
