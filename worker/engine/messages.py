@@ -1,7 +1,7 @@
 """The JSON lines between a supervisor and its trainer, one message a line; no torch here.
 
-In: `run`, `cancel`, `stop`. Out: `ready`, `progress`, `event`, `metrics`, `produced`, `done`,
-`failed`.
+In: `run`, `cancel`, `stop`, `pause`. Out: `ready`, `progress`, `event`, `metrics`, `checkpoint`,
+`produced`, and one of `done`, `paused`, `failed`.
 """
 
 from pathlib import Path
@@ -43,6 +43,12 @@ class Stop(Message):
     """End training early and keep the best model so far."""
 
     type: Literal["stop"] = "stop"
+
+
+class Pause(Message):
+    """Write a checkpoint at the next safe point and end the run, to be resumed from it."""
+
+    type: Literal["pause"] = "pause"
 
 
 class Ready(Message):
@@ -105,6 +111,26 @@ class ProducedFile(Message):
     segments: list[Segment]
 
 
+class CheckpointReport(Message):
+    """A checkpoint lies whole at `path`, in the run's workspace; `step` orders them in a job.
+
+    It holds all that a resumed run needs to end with the metrics of an unbroken one.
+    """
+
+    type: Literal["checkpoint"] = "checkpoint"
+    path: Path
+    sha256: str
+    size: int
+    step: int
+    epoch: int | None = None
+
+
+class Paused(Message):
+    """The run ended because it was asked to pause; its last checkpoint came before."""
+
+    type: Literal["paused"] = "paused"
+
+
 class Produced(Message):
     """Everything the model consists of; the blobs lie in the run's workspace or caches."""
 
@@ -133,9 +159,17 @@ class Failed(Message):
     param: str | None = None
 
 
-ToTrainer = Annotated[Run | Cancel | Stop, Field(discriminator="type")]
+ToTrainer = Annotated[Run | Cancel | Stop | Pause, Field(discriminator="type")]
 FromTrainer = Annotated[
-    Ready | ProgressReport | EventReport | MetricsReport | Produced | Done | Failed,
+    Ready
+    | ProgressReport
+    | EventReport
+    | MetricsReport
+    | CheckpointReport
+    | Produced
+    | Paused
+    | Done
+    | Failed,
     Field(discriminator="type"),
 ]
 to_trainer: TypeAdapter[ToTrainer] = TypeAdapter(ToTrainer)

@@ -32,6 +32,8 @@ class RunSpec(BaseModel):
 
     `cache` is shared by runs of one tenant and may be deleted at any time; `shared_cache` holds
     what only depends on public weights; `workspace` belongs to this run and attempt alone.
+    `resume_from` is an earlier attempt's checkpoint, its hash verified; a run that cannot use
+    it starts anew and says so in an event.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,3 +47,4 @@ class RunSpec(BaseModel):
     shared_cache: Path
     weights_dir: Path | None = None
     num_threads: int | None = None
+    resume_from: Path | None = None

@@ -198,4 +198,4 @@ def _explained(scores: list[_Scores], penalty: float, grid: tuple[float, ...]) -
         return f"The head's L2 was given: {penalty:g}."
     if not scores:
         return f"The head's L2 is the default, {penalty:g}: there was nothing to choose it by."
-    return f"The head's L2, {penalty:g}, is the best of {len(grid)} in cross-validation."
+    return f"The head's L2, {penalty:g}, was chosen from {len(grid)} by cross-validation."
