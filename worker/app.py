@@ -41,7 +41,9 @@ def configuration(given: Settings) -> dict[str, Any]:
         # A hint must not wait behind a long job while another worker is free.
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
-        "worker_max_tasks_per_child": 50,
+        # A new child costs some 3 s and a cold trainer; what leaks is the trainer, which is
+        # replaced on its own count (`trainer_max_runs`).
+        "worker_max_tasks_per_child": 500,
         # No broadcast queues: liveness and cancelling are in SQL.
         "worker_enable_remote_control": False,
         "worker_send_task_events": False,

@@ -32,11 +32,15 @@ class WarmTrainer:
             self.discard()
             self._process = self._start()
 
-    def take(self) -> TrainerProcess:
-        """Return a live trainer for one run."""
+    def refresh(self) -> None:
+        """Replace a trainer that died or has run often enough, while nobody waits for it."""
         if self._runs >= self._max_runs:
             self.discard()
         self.warm()
+
+    def take(self) -> TrainerProcess:
+        """Return a live trainer for one run."""
+        self.refresh()
         if self._process is None:
             raise RuntimeError("the trainer was not started")
         self._runs += 1

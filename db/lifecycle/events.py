@@ -3,6 +3,7 @@
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
+from db.lifecycle.waking import wake
 from db.models import JobEvent
 from regraft.contract.ids import new_id
 from regraft.contract.status import EventLevel, EventType
@@ -19,7 +20,7 @@ def record(
     message: str,
     data: dict[str, object] | None = None,
 ) -> None:
-    """Insert one event into the transaction of the move that it describes."""
+    """Insert one event into the transaction of the move that it describes; a move wakes control."""
     session.execute(
         insert(JobEvent).values(
             id=new_id("evt"),
@@ -32,3 +33,5 @@ def record(
             data=data or {},
         )
     )
+    if type == "status":
+        wake(session)

@@ -107,7 +107,7 @@ def _work(spec: RunSpec, lines: "queue.Queue[Run | Cancel | Stop]", seconds: flo
         _say(MetricsReport(step=step, values={"loss": 1 - fraction}))
         step += 1
         try:
-            message = lines.get(timeout=_TICK_SECONDS)
+            message = lines.get(timeout=min(_TICK_SECONDS, seconds - spent))
         except queue.Empty:
             continue
         if isinstance(message, Cancel):

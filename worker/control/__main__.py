@@ -8,6 +8,7 @@ from core.logs import logger
 from core.settings import Settings, settings
 from db.lifecycle.reap import reap
 from db.lifecycle.sweep import sweep
+from db.lifecycle.waking import Sleeper
 from db.session import Database
 from worker.app import app
 from worker.control.dispatcher import dispatch_once, publisher
@@ -30,15 +31,12 @@ def loops(given: Settings, database: Database, stopping: threading.Event) -> lis
         _log.info("swept", **sweep(database))
 
     timings = given.timings
+    sleeper = Sleeper(database, timings.dispatch_interval, stopping)
+    sweep_interval = max(_SWEEP_SECONDS, timings.lease)
     return [
-        Loop(
-            "dispatch",
-            timings.dispatch_interval,
-            lambda: dispatch_once(database, publish, given),
-            stopping,
-        ),
-        Loop("reap", timings.reaper_interval, reap_once, stopping),
-        Loop("sweep", max(_SWEEP_SECONDS, timings.lease), sweep_once, stopping),
+        Loop("dispatch", sleeper.sleep, lambda: dispatch_once(database, publish, given), stopping),
+        Loop("reap", lambda: stopping.wait(timings.reaper_interval), reap_once, stopping),
+        Loop("sweep", lambda: stopping.wait(sweep_interval), sweep_once, stopping),
     ]
 
 

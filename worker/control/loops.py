@@ -11,24 +11,29 @@ _log = logger(__name__)
 
 
 class Loop(threading.Thread):
-    """Runs `step` every `interval` seconds until `stopping` is set; faults back off to 5 s."""
+    """Repeats `sleep` and `step` until `stopping` is set; after faults it pauses, up to 5 s."""
 
     def __init__(
-        self, name: str, interval: float, step: Callable[[], None], stopping: threading.Event
+        self,
+        name: str,
+        sleep: Callable[[], object],
+        step: Callable[[], object],
+        stopping: threading.Event,
     ) -> None:
         super().__init__(name=name, daemon=True)
-        self._interval = interval
+        self._sleep = sleep
         self._step = step
         self._stopping = stopping
 
     def run(self) -> None:
         """Repeat the step."""
-        pause = self._interval
+        pause = 0.0
         while not self._stopping.wait(pause):
             try:
+                self._sleep()
                 self._step()
             except Exception as error:  # noqa: BLE001 - a loop must outlive any fault
                 pause = min(_LONGEST_PAUSE, max(2 * pause, _FIRST_PAUSE))
                 _log.exception("loop failed", loop=self.name, error=str(error)[:500], pause=pause)
             else:
-                pause = self._interval
+                pause = 0.0

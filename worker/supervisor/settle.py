@@ -19,17 +19,21 @@ _PAUSE_SECONDS = 0.5
 _log = logger(__name__)
 
 
-def settle(attempt: Attempt, ended: Outcome) -> None:
-    """Write how the attempt ended, together with everything it has not reported yet."""
+def settle(attempt: Attempt, ended: Outcome) -> JobStatus | None:
+    """Write how the attempt ended, together with everything it has not reported yet.
+
+    Returns the status reached, or None where the job is somebody else's by now.
+    """
     if ended.move is None:
         _log.warning("attempt abandoned", silent_for=attempt.heart.silent_for)
-        return
+        return None
     try:
         reached = _write_until_known(attempt, attempt.heart.take_report(), ended.move)
     except Exception:  # noqa: BLE001 - whatever it was, the job must not stay running
         _log.exception("outcome cannot be written", outcome=ended.name)
         reached = _give_up(attempt)
     _log.info("attempt ended", outcome=ended.name, status=reached or "refused: stale fence")
+    return reached
 
 
 def _give_up(attempt: Attempt) -> JobStatus | None:

@@ -38,7 +38,6 @@ def supervise(station: Station, job_id: str) -> None:
             return
         with bound_contextvars(job=job_id, fence=taken.fence, attempt=taken.attempt):
             _attempt(station, taken, began)
-        _free(station)
     except Exception:  # noqa: BLE001 - the lease runs out and the reaper takes the job
         _log.exception("supervisor failed", job=job_id)
 
@@ -61,7 +60,10 @@ def _attempt(station: Station, taken: Claim, began: float) -> None:
         _log.info("attempt began", kind=taken.kind)
         with heart:
             ended = _run(attempt)
-        settle(attempt, ended)
+        if settle(attempt, ended) is None:
+            _free(station)
+    if taken.kind is JobKind.TRAIN and not station.drain.is_set():
+        station.trainer.refresh()
 
 
 def _run(attempt: Attempt) -> Outcome:
