@@ -31,6 +31,7 @@ from worker.engine.messages import (
     Run,
     Segment,
     Stop,
+    ToTrainer,
     to_trainer,
 )
 from worker.engine.runspec import RunSpec
@@ -57,7 +58,7 @@ class Behaviour(IntEnum):
 def main() -> None:
     """Serve runs until standard input closes."""
     die_with_parent(int(os.environ[PARENT_VARIABLE]))
-    lines: queue.Queue[Run | Cancel | Stop] = queue.Queue()
+    lines: queue.Queue[ToTrainer] = queue.Queue()
     threading.Thread(target=_read, args=(lines,), daemon=True).start()
     _say(Ready())
     while True:
@@ -66,13 +67,13 @@ def main() -> None:
             _run(message.spec, lines)
 
 
-def _read(lines: "queue.Queue[Run | Cancel | Stop]") -> None:
+def _read(lines: "queue.Queue[ToTrainer]") -> None:
     for line in sys.stdin:
         lines.put(to_trainer.validate_json(line))
     os._exit(0)
 
 
-def _run(spec: RunSpec, lines: "queue.Queue[Run | Cancel | Stop]") -> None:
+def _run(spec: RunSpec, lines: "queue.Queue[ToTrainer]") -> None:
     behaviour = Behaviour(spec.spec.seed)
     if behaviour is Behaviour.DIE:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -97,7 +98,7 @@ def _seconds(spec: RunSpec) -> float:
     return 0.0 if epochs == "auto" else epochs / 1000
 
 
-def _work(spec: RunSpec, lines: "queue.Queue[Run | Cancel | Stop]", seconds: float) -> bool:
+def _work(spec: RunSpec, lines: "queue.Queue[ToTrainer]", seconds: float) -> bool:
     """Report and wait; return False once cancelled, True at the end or when told to stop."""
     began = time.monotonic()
     step = 0
