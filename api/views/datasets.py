@@ -12,9 +12,9 @@ from db.repositories.datasets import NewDataset
 from db.repositories.idempotency import Transaction
 from db.repositories.reading import Window
 from regraft.contract.errors import ErrorCode
-from regraft.contract.job import Strict
 from regraft.contract.naming import Metadata, Text
 from regraft.contract.resources import Dataset, Image, Page
+from regraft.contract.strict import Strict
 from regraft.contract.verdict import Verdict
 
 routes = Routes()

@@ -72,5 +72,29 @@ STRATEGIES: dict[str, StrategyRecord] = {
             summary="Multinomial logistic regression; its L2 is chosen by cross-validation.",
             reference="Kornblith et al. 2019, Do Better ImageNet Models Transfer Better?",
         ),
+        StrategyRecord(
+            type="partial_finetune",
+            trains="the head and the last stages",
+            summary="The stages up to `freeze_until` stay as they are, batch-norm included.",
+            reference="Yosinski et al. 2014, How Transferable Are Features in Deep Networks?",
+        ),
+        StrategyRecord(
+            type="full_finetune",
+            trains="everything, the backbone at a lower rate",
+            summary="Plain fine-tuning with discriminative learning rates.",
+            reference="Howard & Ruder 2018, Universal Language Model Fine-tuning",
+        ),
+        StrategyRecord(
+            type="lp_ft",
+            trains="the head on frozen features first, then everything",
+            summary="Starting from a solved head, fine-tuning distorts the features less.",
+            reference="Kumar et al. 2022, Fine-Tuning Can Distort Pretrained Features",
+        ),
+        StrategyRecord(
+            type="l2_sp",
+            trains="everything, held near the pretrained weights",
+            summary="Fine-tuning with an L2 penalty on the distance from the starting point.",
+            reference="Li et al. 2018, Explicit Inductive Bias for Transfer Learning",
+        ),
     )
 }

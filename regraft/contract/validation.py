@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from regraft.contract.catalog import STRATEGIES
 from regraft.contract.errors import ErrorDetail
 
 MAX_DETAILS = 100
@@ -16,11 +17,14 @@ def details(error: ValidationError, prefix: str = "") -> list[ErrorDetail]:
     """Return one detail for each field that is wrong, at most 100.
 
     A field that may also be `auto` fails once for each branch of its union; the branch that
-    the user most likely meant is the one reported.
+    the user most likely meant is the one reported. A check across fields that finds one of a
+    part at fault names it as `field` in its context.
     """
     found: dict[str, Mapping[str, Any]] = {}
     for fault in error.errors(include_url=False, include_input=False):
-        path = _path(fault["loc"], prefix, named_by_user=fault["type"] == "extra_forbidden")
+        culprit = fault.get("ctx", {}).get("field")
+        loc = fault["loc"] if culprit is None else (*fault["loc"], str(culprit))
+        path = _path(loc, prefix, named_by_user=fault["type"] == "extra_forbidden")
         if path not in found or found[path]["type"] == "literal_error":
             found[path] = fault
     return [
@@ -36,9 +40,11 @@ def _path(loc: Sequence[int | str], prefix: str, *, named_by_user: bool) -> str:
     """
     parts = [prefix] if prefix else []
     for place, item in enumerate(loc, start=1):
+        own = named_by_user and place == len(loc)
+        is_tag = item in STRATEGIES and loc[: place - 1][-1:] == ("strategy",)
         if isinstance(item, int):
             parts.append(str(item))
-        elif not _BRANCH.match(item) or (named_by_user and place == len(loc)):
+        elif own or not (is_tag or _BRANCH.match(item)):
             parts.append(printable(item, 64))
     return ".".join(parts)
 

@@ -70,6 +70,10 @@ def test_what_is_shown_has_every_field() -> None:
         ("epochs", "many"),
         ("epochs", None),
         ("batch_size", [32]),
+        ("label_smoothing", 0.6),
+        ("mixup", -0.1),
+        ("class_balanced", 1),
+        ("early_stopping_patience", 0),
     ],
 )
 def test_a_bad_number_is_named_by_its_path(field: str, value: object) -> None:
@@ -83,6 +87,7 @@ def test_the_message_is_about_the_branch_that_was_meant() -> None:
     """`must be 'auto'` would mislead whoever sent a number."""
     assert fault(hyperparameters={"epochs": -1}).code == "greater_than_equal"
     assert fault(hyperparameters={"epochs": "AUTO"}).param == "hyperparameters.epochs"
+    assert fault(hyperparameters={"augmentation": "wild"}).param == "hyperparameters.augmentation"
 
 
 def test_every_fault_is_reported_at_once() -> None:
@@ -107,6 +112,39 @@ def test_an_unknown_backbone_lists_the_known() -> None:
 def test_an_unknown_strategy_is_refused(strategy: object) -> None:
     """A default strategy would run in its place."""
     assert str(fault(strategy=strategy).param).startswith("strategy")
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_of_the_catalogue_is_a_type_alone(name: str) -> None:
+    """The catalogue would promise what no job may ask for."""
+    spec = JobSubmission.model_validate({"dataset": DATASET, "strategy": {"type": name}}).spec()
+    assert spec.strategy.type == name
+    assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("strategy", "path"),
+    [
+        ({"type": "l2_sp", "alpha": -1}, "strategy.alpha"),
+        ({"type": "l2_sp", "alpha": "much"}, "strategy.alpha"),
+        ({"type": "l2_sp", "freeze_until": "layer9"}, "strategy.freeze_until"),
+        ({"type": "partial_finetune", "freeze_until": 3}, "strategy.freeze_until"),
+        ({"type": "lp_ft", "backbone_lr_factor": 1.5}, "strategy.backbone_lr_factor"),
+        ({"type": "lp_ft", "lp_ft": 1}, "strategy.lp_ft"),
+        ({"alpha": 1}, "strategy"),
+    ],
+)
+def test_a_strategys_own_field_is_named_by_its_path(strategy: object, path: str) -> None:
+    """The branch of a union is ours, not the body's: no such path stands in what was sent."""
+    assert fault(strategy=strategy).param == path
+
+
+def test_a_stage_is_one_of_the_backbones() -> None:
+    """A misspelt stage would fail after minutes of waiting; the message lists the right ones."""
+    found = fault(strategy={"type": "l2_sp", "freeze_until": "layer9"})
+    assert all(stage in found.message for stage in BACKBONES["efficientnet_lite0"].stages)
+    right = {"type": "l2_sp", "alpha": 0.1, "freeze_until": "stage2"}
+    JobSubmission.model_validate({"dataset": DATASET, "strategy": right})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Put a model together: every file as segments, the backbone's bytes shared.
+"""Put a model together: every file as segments, a frozen backbone's bytes shared.
 
 May import torch, onnx, the contract and the engine's own modules.
 """
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regraft.contract.metrics import JobMetrics, Transfer
-from worker.engine.backbone import CLASSIFIER, Backbone
+from worker.engine.adapted import Adapted
+from worker.engine.backbone import CLASSIFIER
 from worker.engine.export import graph
 from worker.engine.export.bundle import bundle
 from worker.engine.export.segments import Blobs, ModelFile, model_file
-from worker.engine.export.shared import SharedParts, tensor_entries
-from worker.engine.head import Head
+from worker.engine.export.shared import BackboneParts, tensor_entries
 from worker.engine.preprocess import settings_of
 from worker.engine.tensorfile import Entry, header
 from worker.engine.weights import tensor_bytes
@@ -23,16 +23,15 @@ BUNDLE = "bundle.zip"
 
 
 class Trained(NamedTuple):
-    """A frozen backbone with a trained head, and what is known of its quality."""
+    """A model, its labels in order, and what is known of its quality."""
 
-    backbone: Backbone
-    head: Head
+    model: Adapted
     labels: list[str]
     metrics: JobMetrics
     transfer: Transfer
 
 
-def model_files(trained: Trained, parts: SharedParts, blobs: Blobs) -> list[ModelFile]:
+def model_files(trained: Trained, parts: BackboneParts, blobs: Blobs) -> list[ModelFile]:
     """Return the model's files, the bundle of them all last."""
     files = [
         _safetensors(trained, parts, blobs),
@@ -41,21 +40,21 @@ def model_files(trained: Trained, parts: SharedParts, blobs: Blobs) -> list[Mode
         _json_file("metrics.json", _quality(trained), blobs),
     ]
     if parts.graph is not None:
-        patch = blobs.keep(graph.head_patch(trained.head.calibrated()))
-        files.insert(0, model_file("model.onnx", [blobs.share(parts.graph), patch]))
-        files.append(model_file("predict.py", [blobs.share(PREDICTOR)]))
+        patch = blobs.keep(graph.head_patch(trained.model.head.calibrated()))
+        files.insert(0, model_file("model.onnx", [blobs.refer(parts.graph, parts.shared), patch]))
+        files.append(model_file("predict.py", [blobs.refer(PREDICTOR, shared=True)]))
     return [*files, bundle(BUNDLE, files, blobs)]
 
 
 def preprocess_facts(trained: Trained) -> dict[str, object]:
     """Return what `predict.py` needs to prepare an image, and what others need to rebuild it."""
-    record = trained.backbone.record
+    record = trained.model.backbone.record
     return {
         **settings_of(record),
         "layout": "float32, channels first, RGB",
         "backbone": record.name,
         "architecture": f"{record.library}/{record.architecture}",
-        "temperature": trained.head.temperature,
+        "temperature": trained.model.head.temperature,
         "temperature_note": "already folded into the head's weights",
     }
 
@@ -72,15 +71,15 @@ def _json_file(name: str, content: dict[str, object], blobs: Blobs) -> ModelFile
     return model_file(name, [blobs.keep(text.encode() + b"\n")])
 
 
-def _safetensors(trained: Trained, parts: SharedParts, blobs: Blobs) -> ModelFile:
+def _safetensors(trained: Trained, parts: BackboneParts, blobs: Blobs) -> ModelFile:
     """Return all tensors under timm's names, so that `load_state_dict` takes them strictly."""
-    head = trained.head.calibrated()
+    head = trained.model.head.calibrated()
     own = {f"{CLASSIFIER}.weight": head.weight, f"{CLASSIFIER}.bias": head.bias}
-    entries = tensor_entries(trained.backbone) + [
+    entries = tensor_entries(trained.model.backbone) + [
         Entry(name, "F32", tuple(value.shape), value.numel() * value.element_size())
         for name, value in own.items()
     ]
-    record = trained.backbone.record
+    record = trained.model.backbone.record
     metadata = {
         "format": "pt",
         "architecture": f"{record.library}/{record.architecture}",
@@ -88,7 +87,7 @@ def _safetensors(trained: Trained, parts: SharedParts, blobs: Blobs) -> ModelFil
     }
     pieces = [
         blobs.keep(header(entries, metadata)),
-        blobs.share(parts.tensors),
+        blobs.refer(parts.tensors, parts.shared),
         blobs.keep(b"".join(tensor_bytes(value) for value in own.values())),
     ]
     return model_file("model.safetensors", pieces)

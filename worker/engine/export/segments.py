@@ -62,10 +62,10 @@ class Blobs:
             write_whole(path, [content])
         return self._whole(BlobRef(path=path, sha256=sha256, size=len(content)))
 
-    def share(self, path: Path) -> Piece:
-        """Refer to a file that depends on public data only, where it lies."""
+    def refer(self, path: Path, shared: bool) -> Piece:
+        """Refer to a file where it lies; a `shared` one depends on public data only."""
         sha256, size = file_hash(path), path.stat().st_size
-        return self._whole(BlobRef(path=path, sha256=sha256, size=size, shared=True))
+        return self._whole(BlobRef(path=path, sha256=sha256, size=size, shared=shared))
 
     def _whole(self, ref: BlobRef) -> Piece:
         self._refs[ref.sha256, ref.shared] = ref

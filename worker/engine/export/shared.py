@@ -1,6 +1,6 @@
-"""What all models on one frozen backbone share: its graph and its tensors, made once.
+"""A backbone's graph and tensors as files: a frozen one's shared by all models, made once.
 
-Kept in the shared cache by what decides their bytes; checked against their hash at every use.
+Shared ones are kept by what decides their bytes, and checked against their hash at every use.
 May import torch, onnx and the engine's own modules.
 """
 
@@ -25,16 +25,17 @@ _VERSION = 1
 _DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 
 
-class SharedParts(NamedTuple):
+class BackboneParts(NamedTuple):
     """The backbone's serialised graph (null when no ONNX is wanted) and its tensors' bytes."""
 
     graph: Path | None
     tensors: Path
+    shared: bool
 
 
 def shared_parts(
     backbone: Backbone, root: Path, with_graph: bool, announce: Callable[[str], None]
-) -> SharedParts:
+) -> BackboneParts:
     """Return the shared parts of a backbone from the cache, making what is not there.
 
     Raises:
@@ -43,15 +44,34 @@ def shared_parts(
     folder = root / "backbones" / _key(backbone)
     tensors = _made_once(folder / "backbone.tensors", lambda: _tensor_chunks(backbone))
     if not with_graph:
-        return SharedParts(None, tensors)
+        return BackboneParts(None, tensors, shared=True)
 
     def export() -> Iterable[bytes]:
         announce(f"Exporting {backbone.record.name} to ONNX, once for this installation.")
-        content = graph.backbone_graph(backbone)
-        graph.verify(backbone, content)
-        return [content]
+        return [_verified_graph(backbone)]
 
-    return SharedParts(_made_once(folder / "backbone.onnx", export), tensors)
+    return BackboneParts(_made_once(folder / "backbone.onnx", export), tensors, shared=True)
+
+
+def own_parts(backbone: Backbone, folder: Path, with_graph: bool) -> BackboneParts:
+    """Return the parts of a fine-tuned backbone, written into `folder`.
+
+    Raises:
+        EngineError: PARITY_FAILED where the exported graph disagrees with the backbone.
+    """
+    tensors = folder / "backbone.tensors"
+    write_whole(tensors, _tensor_chunks(backbone))
+    if not with_graph:
+        return BackboneParts(None, tensors, shared=False)
+    path = folder / "backbone.onnx"
+    write_whole(path, [_verified_graph(backbone)])
+    return BackboneParts(path, tensors, shared=False)
+
+
+def _verified_graph(backbone: Backbone) -> bytes:
+    content = graph.backbone_graph(backbone)
+    graph.verify(backbone, content)
+    return content
 
 
 def _key(backbone: Backbone) -> str:

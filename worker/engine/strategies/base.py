@@ -1,34 +1,50 @@
 """What a strategy is given and what it returns.
 
-May import torch and the contract.
+May import torch, the contract and the engine's own modules.
 """
 
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from regraft.contract.job import Hyperparameters
 from regraft.contract.metrics import Candidate
+from worker.engine.adapted import Adapted, FeatureSource
+from worker.engine.backbone import Backbone
 from worker.engine.context import Context
-from worker.engine.head import Head
+from worker.engine.data import Image
 
 
-class Material(NamedTuple):
-    """What is learned from: features [n, d], class numbers [n], and folds [n].
+class Task(NamedTuple):
+    """What there is to learn from, and with what.
 
-    A fold of -1 marks an image that is trained on in every fold.
+    `images` are the training images, `labels` [n] their class numbers, `folds` [n] their folds
+    for cross-validation, -1 for those trained on in every fold; `features` are the frozen
+    backbone's. All chance comes from `seed`.
     """
 
-    features: Tensor
+    images: Sequence[Image]
     labels: Tensor
     folds: Tensor
     num_classes: int
+    backbone: Backbone
+    features: FeatureSource
+    wanted: Hyperparameters
+    seed: int
+
+    def where(self, kept: Tensor) -> "Task":
+        """Return the task of those images alone for which `kept` [n] is true."""
+        numbers = torch.nonzero(kept)[:, 0].tolist()
+        images = [self.images[number] for number in numbers]
+        return self._replace(images=images, labels=self.labels[kept], folds=self.folds[kept])
 
 
 class Fitted(NamedTuple):
-    """The head, every candidate with its score, and what was tried in one sentence."""
+    """The model, every candidate with its score, and what was tried in one sentence."""
 
-    head: Head
+    model: Adapted
     candidates: list[Candidate]
     explanation: str
 
@@ -36,5 +52,5 @@ class Fitted(NamedTuple):
 class Strategy(Protocol):
     """A way of transferring; raises EngineError DIVERGED where numbers stop being finite."""
 
-    def __call__(self, material: Material, wanted: Hyperparameters, context: Context) -> Fitted:
-        """Learn from `material` as `wanted`, reporting to `context`."""
+    def __call__(self, task: Task, options: Any, context: Context) -> Fitted:
+        """Learn `task` as `options`, the strategy's class in the contract, says."""

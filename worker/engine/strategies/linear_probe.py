@@ -15,12 +15,14 @@ from torch import Tensor
 from regraft.contract.errors import ErrorCode
 from regraft.contract.job import Hyperparameters
 from regraft.contract.metrics import Candidate
+from regraft.contract.strategies import LinearProbe
+from worker.engine.adapted import Adapted
 from worker.engine.context import Context
 from worker.engine.failures import EngineError
-from worker.engine.head import Basis, basis_of, fit_temperature
+from worker.engine.head import Basis, Head, basis_of, fit_temperature
 from worker.engine.intervals import wilson
 from worker.engine.solver import MAX_ITERATIONS, Problems, Solutions, solve
-from worker.engine.strategies.base import Fitted, Material
+from worker.engine.strategies.base import Fitted, Task
 
 # Half decades; the penalty is per image, on features whose mean squared norm is 1.
 GRID = tuple(10 ** (exponent / 2) for exponent in range(-12, -1))
@@ -30,6 +32,26 @@ DEFAULT_PENALTY = 1e-3
 _MAX_ELEMENTS = 2**24  # of one array of the batch: problems x classes x images or dimensions
 _GRID_TOLERANCE = 1e-4
 _FINAL_TOLERANCE = 1e-6
+
+
+class Material(NamedTuple):
+    """What a head is solved from: features [n, d], class numbers [n], and folds [n].
+
+    A fold of -1 marks an image that is trained on in every fold.
+    """
+
+    features: Tensor
+    labels: Tensor
+    folds: Tensor
+    num_classes: int
+
+
+class Solved(NamedTuple):
+    """The head, every penalty tried with its score, and what was tried in one sentence."""
+
+    head: Head
+    candidates: list[Candidate]
+    explanation: str
 
 
 class _Scores(NamedTuple):
@@ -42,8 +64,25 @@ class _Scores(NamedTuple):
     logits: Tensor
 
 
-def linear_probe(material: Material, wanted: Hyperparameters, context: Context) -> Fitted:
-    """Choose the penalty by cross-validation and solve for the head on all of `material`."""
+def linear_probe(task: Task, options: LinearProbe, context: Context) -> Fitted:
+    """Return the frozen backbone with the head that `solve_head` finds; there are no options."""
+    del options
+    solved = solve_head(material_of(task), task.wanted, context)
+    model = Adapted(task.backbone, solved.head, task.features, is_frozen=True)
+    return Fitted(model, solved.candidates, solved.explanation)
+
+
+def material_of(task: Task) -> Material:
+    """Return what the head is solved from: the frozen backbone's features."""
+    return Material(task.features.of(task.images), task.labels, task.folds, task.num_classes)
+
+
+def solve_head(material: Material, wanted: Hyperparameters, context: Context) -> Solved:
+    """Choose the penalty by cross-validation and solve for the head on all of `material`.
+
+    Raises:
+        EngineError: DIVERGED where numbers stop being finite.
+    """
     limit = MAX_ITERATIONS if wanted.epochs == "auto" else wanted.epochs
     grid = GRID if wanted.weight_decay == "auto" else (wanted.weight_decay,)
     basis = basis_of(material.features)
@@ -57,9 +96,8 @@ def linear_probe(material: Material, wanted: Hyperparameters, context: Context) 
     solution = _solve_one(material, basis, penalty, limit, context)
     temperature = _temperature(material, best)
     head = basis.head(solution.weights[0], solution.biases[0], temperature)
-    return Fitted(
-        head, _candidates(scores, best, penalty, seconds), _explained(scores, penalty, grid)
-    )
+    candidates = _candidates(scores, best, penalty, seconds)
+    return Solved(head, candidates, _explained(scores, penalty, grid))
 
 
 def _best(scores: Sequence[_Scores]) -> _Scores | None:

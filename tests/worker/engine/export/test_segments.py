@@ -14,7 +14,7 @@ def test_a_file_of_ranges_is_known_before_it_is_put_together(tmp_path: Path) -> 
     public = tmp_path / "public"
     public.write_bytes(b"0123456789" * 300_000)
     blobs = Blobs(tmp_path / "blobs")
-    shared, own = blobs.share(public), blobs.keep(b"own")
+    shared, own = blobs.refer(public, shared=True), blobs.keep(b"own")
     file = model_file("x.bin", [own, Piece(shared.blob, 5, 2_000_000), Piece(own.blob, 1, 0)])
     content = b"own" + public.read_bytes()[5:2_000_005]
     assert (file.size, file.crc32) == (len(content), zlib.crc32(content))

@@ -11,8 +11,13 @@ from worker.engine.data import Image
 from worker.engine.failures import EngineError
 from worker.engine.features import Features
 from worker.engine.splits import folds
-from worker.engine.strategies import STRATEGIES, Fitted, Material
-from worker.engine.strategies.linear_probe import DEFAULT_PENALTY, GRID
+from worker.engine.strategies.linear_probe import (
+    DEFAULT_PENALTY,
+    GRID,
+    Material,
+    Solved,
+    solve_head,
+)
 
 AUTO = Hyperparameters()
 
@@ -31,8 +36,8 @@ def _material(features: Features, images: list[Image], num_each: int) -> Materia
 
 def _fit(
     material: Material, wanted: Hyperparameters = AUTO, recorder: Recorder | None = None
-) -> Fitted:
-    return STRATEGIES["linear_probe"](material, wanted, recorder or Recorder())
+) -> Solved:
+    return solve_head(material, wanted, recorder or Recorder())
 
 
 def test_the_choice_is_one_of_the_grid_with_reasons(

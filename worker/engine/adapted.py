@@ -1,0 +1,37 @@
+"""A backbone, frozen or fine-tuned, with a head: what evaluation, comparison and export work with.
+
+May import torch and the engine's own modules.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from worker.engine.backbone import Backbone
+from worker.engine.data import Image
+from worker.engine.head import Head
+
+
+class FeatureSource(Protocol):
+    """Answers with float32 features [n, d] of n readable images, in their order."""
+
+    def of(self, images: Sequence[Image]) -> Tensor:
+        """Return the features of `images`."""
+
+
+class Adapted(NamedTuple):
+    """A model: `features` are those that `backbone` gives, and the head was trained on.
+
+    `is_frozen` tells that the backbone is the published one, so that its bytes are shared with
+    other models; a fine-tuned one belongs to its merchant and is exported whole.
+    """
+
+    backbone: Backbone
+    head: Head
+    features: FeatureSource
+    is_frozen: bool
+
+    def logits(self, images: Sequence[Image]) -> Tensor:
+        """Return uncalibrated logits [n, c] of n readable images."""
+        return self.head.logits(self.features.of(images))

@@ -1,0 +1,76 @@
+"""What adapting gained over the simple ways, on the same held-out images.
+
+May import torch, the contract and the engine's own modules.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from regraft.contract.metrics import Guard, JobMetrics, Transfer
+from worker.engine import evaluate, scratch
+from worker.engine.backbone import Backbone
+from worker.engine.context import Context
+from worker.engine.explain import explanation
+from worker.engine.inputs import Inputs
+from worker.engine.runspec import RunSpec
+from worker.engine.strategies import Fitted
+
+
+class Comparison(NamedTuple):
+    """A network from scratch, its logits on the held-out images, and the budget it was given."""
+
+    trained: scratch.FromScratch
+    logits: Tensor
+    budget: float
+
+
+def compare_with_scratch(
+    spec: RunSpec, backbone: Backbone, given: Inputs, seconds: float, context: Context
+) -> Comparison | None:
+    """Train from scratch for as many seconds, if asked to and if there are held-out images."""
+    if "from_scratch" not in spec.spec.comparisons:
+        return None
+    held_out = given.parts.validation
+    if not held_out or context.should_stop():
+        context.event("No comparison with training from scratch: stopped, or nothing held out.")
+        return None
+    train = given.parts.train
+    examples = scratch.Examples(train, given.truth(train).tolist(), len(given.labels))
+    trained = scratch.train(
+        backbone.record, examples, scratch.Budget(seconds), spec.spec.seed, context
+    )
+    logits = scratch.logits(trained, held_out, context)
+    if not bool(logits.isfinite().all()):
+        context.event("Training from scratch diverged: there is nothing to compare with.", "warn")
+        return None
+    return Comparison(trained, logits, seconds)
+
+
+def transfer_of(
+    given: Inputs, fitted: Fitted, metrics: JobMetrics, comparison: Comparison | None
+) -> Transfer:
+    """Say what adapting gained; the linear probe is its own baseline."""
+    from_scratch = gain = None
+    held_out = given.parts.validation
+    if comparison is not None:
+        truth = given.truth(held_out)
+        adapted = fitted.model.logits(held_out)
+        from_scratch = evaluate.metrics(given.labels, truth, comparison.logits)
+        gain = evaluate.gain(truth, adapted, comparison.logits)
+    reason = "The frozen backbone with a linear head is the baseline itself."
+    transfer = Transfer(
+        baseline=metrics.validation,
+        from_scratch=from_scratch,
+        gain=gain,
+        candidates=fitted.candidates,
+        guard=Guard(decision="delivered", reason=reason),
+    )
+    text = explanation(given.parts, len(given.labels), fitted.explanation, metrics, transfer)
+    if comparison is not None:
+        text += (
+            f" Adapting took {comparison.budget:.1f} s of computing; training from scratch "
+            f"was given as much and took {comparison.trained.seconds:.1f} s "
+            f"({comparison.trained.epochs:.1f} passes over the images, one at least)."
+        )
+    return transfer.model_copy(update={"explanation": text})

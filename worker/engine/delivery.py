@@ -1,0 +1,49 @@
+"""Make the files of a trained model and prove that they answer as it does.
+
+May import torch, the contract and the engine's own modules.
+"""
+
+import shutil
+from pathlib import Path
+
+from worker.engine.context import Context
+from worker.engine.export import parity
+from worker.engine.export.model import Trained, model_files
+from worker.engine.export.segments import Blobs, ModelFile, produced
+from worker.engine.export.shared import own_parts, shared_parts
+from worker.engine.inputs import Inputs
+from worker.engine.messages import Produced
+from worker.engine.runspec import RunSpec
+
+
+def deliver(spec: RunSpec, trained: Trained, given: Inputs, context: Context) -> Produced:
+    """Make the model's files and prove them."""
+    context.progress("exporting", 0.90)
+    with_graph = "onnx" in spec.spec.exports
+    backbone = trained.model.backbone
+    if trained.model.is_frozen:
+        parts = shared_parts(backbone, spec.shared_cache, with_graph, context.event)
+    else:
+        parts = own_parts(backbone, spec.workspace / "backbone", with_graph)
+    blobs = Blobs(spec.workspace / "blobs")
+    files = model_files(trained, parts, blobs)
+    context.check()
+    if with_graph:
+        context.progress("exporting", 0.95)
+        _prove(files, spec.workspace / "proof", trained, given, context)
+    return produced(blobs, files)
+
+
+def _prove(
+    files: list[ModelFile], folder: Path, trained: Trained, given: Inputs, context: Context
+) -> None:
+    images = given.parts.validation or given.parts.train
+    model = trained.model
+    head = parity.check_head(model.head, model.features.of(images))
+    step = max(1, len(images) // parity.MAX_PHOTOS)
+    chosen = images[::step][: parity.MAX_PHOTOS]
+    shipped = model.head.calibrated()
+    expected = shipped.logits(model.features.of(chosen)).softmax(dim=1)
+    photos = parity.check_photos(files, folder, chosen, expected)
+    shutil.rmtree(folder)
+    context.metrics(0, parity_head=head, parity_photos=photos)
