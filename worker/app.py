@@ -16,6 +16,7 @@ from core.settings import Settings, settings
 
 Receiver = TypeVar("Receiver", bound=Callable[..., None])
 
+_TRANSPORT = "worker.broker:Transport"
 _MAX_JOB_SECONDS = 1440 * 60
 
 
@@ -23,6 +24,8 @@ def configuration(given: Settings) -> dict[str, Any]:
     """Return Celery's settings, each with the failure that it answers."""
     return {
         "broker_url": given.redis_url,
+        # TLS is kombu's to set up, by the name of its own transport.
+        "broker_transport": None if given.redis_url.startswith("rediss:") else _TRANSPORT,
         "imports": ("worker.tasks",),
         "task_default_queue": queue_name(given.device_class),
         # Early ack: whatever happens to a message or its worker, the lease in SQL decides.

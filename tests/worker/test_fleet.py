@@ -136,6 +136,9 @@ def test_doubled_and_forged_messages_change_nothing(
             _send(connection, json.loads(junk))
         _send(connection, ["job_00000000000000000000000000"])
         app.send_task("regraft.unknown", [], connection=connection, queue=queue_name("cpu"))
+    with Redis.from_url(running.settings.redis_url) as raw:
+        for item in (b"\x80garbage", b'{"body": "x"}', b"[1]", b"null"):
+            raw.lpush(f"regraft:{queue_name('cpu')}", item)
     wait_for(lambda: _ended(database, [job_id]))
     after = submit(database, acme.tenant_id, dataset)
     wait_for(lambda: _ended(database, [after]))
