@@ -2,12 +2,16 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PORT ?= 8080
+CHAOS_SECONDS ?= 600
+CHAOS_SEED ?= 1
+CHAOS_DB ?= sqlite
+CHAOS_REAL ?= 0
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo up test lint types unit lock openapi migration clean
+.PHONY: bench-control help install install-dev demo up test lint types unit chaos chaos-full lock openapi migration clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +49,13 @@ types: install-dev ## mypy --strict over everything, tests too
 
 unit: install-dev ## pytest, on real databases, a real Redis and real processes
 	$(RUN) -m pytest
+
+chaos: install-dev ## kill, freeze and wipe the real service at random; see docs/reliability.md
+	@CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_SEED=$(CHAOS_SEED) CHAOS_DB=$(CHAOS_DB) \
+	CHAOS_REAL=$(CHAOS_REAL) $(RUN) -m benchmarks.chaos
+
+bench-control: install-dev ## submits, polls, lists and queue-to-start on both databases; JSON
+	@$(RUN) -m benchmarks.control $(BENCH)
 
 openapi: install ## write docs/openapi.json anew from the routes
 	$(RUN) -m api.openapi > docs/openapi.json

@@ -1,0 +1,220 @@
+"""`python -m benchmarks.control`: measure, print one JSON document; see `make bench-control`."""
+
+import argparse
+import io
+import json
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from sqlalchemy import func, select, update
+
+from benchmarks.control import load
+from benchmarks.control.fill import finished_jobs
+from benchmarks.control.load import Figures, Request
+from core.settings import Settings
+from db.base import now
+from db.models import Job
+from db.session import Database
+from deploy.stack import Account, Stack
+from regraft.client import Client
+from regraft.contract.status import JobStatus
+from tests.support.postgres import Postgres
+
+_TRAINER = json.dumps([sys.executable, "-m", "tests.support.light_trainer"])
+_CLIENTS = 4
+_REPEATS = 5
+
+
+class Bench:
+    """One running service with a merchant and a dataset, and what is measured of it."""
+
+    def __init__(self, stack: Stack, database: Database, seconds: float) -> None:
+        self.stack = stack
+        self.database = database
+        self.seconds = seconds
+        self.account: Account = stack.create_merchant("Bench")
+        with Client(stack.url, self.account.key) as client:
+            self.dataset = client.datasets.wait(client.datasets.push(_tiny_set(stack.home)).id).id
+
+    def load(self, request: Request, clients: int = _CLIENTS) -> Figures:
+        """Repeat one request on `clients` connections."""
+        url, key = self.stack.url, self.account.key
+        return load.run(url, key, lambda: request, clients=clients, seconds=self.seconds)
+
+    @property
+    def submit(self) -> Request:
+        """A job's submission."""
+        return Request("POST", "/v1/jobs", {"dataset": self.dataset})
+
+    def poll(self) -> Request:
+        """Reading the newest job."""
+        with Client(self.stack.url, self.account.key) as client:
+            return Request("GET", f"/v1/jobs/{next(client.jobs.list(page_size=1)).id}")
+
+    @contextmanager
+    def without_workers(self) -> Iterator[None]:
+        """Hold the workers, so that what is submitted stays queued and uses no processor."""
+        held = [self.stack.processes[name] for name in ("trainer", "ingest")]
+        for process in held:
+            os.killpg(process.pid, signal.SIGSTOP)
+        yield
+        for process in held:
+            os.killpg(process.pid, signal.SIGCONT)
+
+    def drop_queued(self) -> None:
+        """End what is queued, so that one case never waits for another's jobs."""
+        with self.database.write() as session:
+            queued = update(Job).where(Job.status == JobStatus.QUEUED)
+            session.execute(queued.values(status=JobStatus.CANCELLED, finished_at=now()))
+
+
+def _tiny_set(home: Path) -> Path:
+    """Return a zip of two classes with one small picture each."""
+    path = home / "tiny.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        for name, colour in (("red/a.png", (200, 0, 0)), ("blue/b.png", (0, 0, 200))):
+            picture = io.BytesIO()
+            Image.new("RGB", (32, 32), colour).save(picture, "PNG")
+            out.writestr(name, picture.getvalue())
+    return path
+
+
+def submits(bench: Bench) -> dict[str, Any]:
+    """Compare submitting with Redis up and with Redis stopped, in turn."""
+    redis = bench.stack.redis
+    if redis is None:
+        raise RuntimeError("the stack must run its own Redis")
+    up, down = [], []
+    with bench.without_workers():
+        for _ in range(_REPEATS):
+            up.append(bench.load(bench.submit))
+            redis.stop()
+            down.append(bench.load(bench.submit))
+            redis.start()
+            bench.drop_queued()
+    ratios = [two.per_second / one.per_second for one, two in zip(up, down, strict=True)]
+    return {
+        "redis_up": _median(up).shown(),
+        "redis_stopped": _median(down).shown(),
+        "ratio_stopped_to_up": round(statistics.median(ratios), 3),
+        "clients": _CLIENTS,
+    }
+
+
+def queue_to_start(bench: Bench, count: int) -> dict[str, float]:
+    """Submit one job after another on a warm worker; times in ms from row to claim."""
+    with Client(bench.stack.url, bench.account.key) as client:
+        jobs = []
+        for _ in range(count):
+            jobs.append(client.jobs.submit(dataset=bench.dataset).id)
+            _until_over(bench.database, jobs[-1])
+    with bench.database.read() as session:
+        waits = select(Job.started_at - Job.created_at).where(Job.id.in_(jobs[1:]))
+        times = sorted(1000 * float(wait) for wait in session.scalars(waits) if wait is not None)
+    return {
+        "jobs": len(times),
+        "p50": round(statistics.median(times), 1),
+        "p99": round(times[int(0.99 * (len(times) - 1))], 1),
+    }
+
+
+def _until_over(database: Database, job: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with database.read() as session:
+            if session.scalar(select(Job.finished_at).where(Job.id == job)) is not None:
+                return
+        time.sleep(0.005)
+    raise TimeoutError(job)
+
+
+def answers(bench: Bench) -> dict[str, list[Figures]]:
+    """Measure each of submit, poll and list with one client, five times in turn."""
+    cases = {"submit": bench.submit, "poll": bench.poll(), "list": Request("GET", "/v1/jobs")}
+    found: dict[str, list[Figures]] = {name: [] for name in cases}
+    with bench.without_workers():
+        for _ in range(_REPEATS):
+            for name, request in cases.items():
+                found[name].append(bench.load(request, clients=1))
+            bench.drop_queued()
+    return found
+
+
+def with_history(bench: Bench, few: int, many: int) -> dict[str, Any]:
+    """Compare the same requests with `few` and with `many` finished jobs in the table."""
+    with bench.database.read() as session:
+        tenant = session.scalar(select(Job.tenant_id).where(Job.dataset_id == bench.dataset))
+    finished_jobs(bench.database, str(tenant), bench.dataset, few)
+    before = answers(bench)
+    finished_jobs(bench.database, str(tenant), bench.dataset, many - few)
+    after = answers(bench)
+    with bench.database.read() as session:
+        rows = session.scalar(select(func.count()).select_from(Job))
+    return {
+        "rows": rows,
+        **{
+            name: {
+                f"p50_at_{few}": round(_median(before[name]).p50, 3),
+                f"p50_at_{many}": round(_median(after[name]).p50, 3),
+                "ratio": round(_median(after[name]).p50 / _median(before[name]).p50, 3),
+            }
+            for name in before
+        },
+    }
+
+
+def _median(figures: list[Figures]) -> Figures:
+    """Return the repeat whose p50 is the median."""
+    return sorted(figures, key=lambda one: one.p50)[len(figures) // 2]
+
+
+def measure(options: argparse.Namespace, environment: dict[str, str]) -> dict[str, Any]:
+    """Run every case on one database."""
+    with tempfile.TemporaryDirectory(prefix="regraft-bench-") as room:
+        given = {**environment, "REGRAFT_TRAINER_COMMAND": _TRAINER, "REGRAFT_LOG_LEVEL": "WARNING"}
+        with Stack(Path(room), environment=given) as stack:
+            url = environment.get("REGRAFT_DATABASE_URL", "")
+            database = Database(Settings(home=Path(room), database_url=url).url)
+            bench = Bench(stack, database, options.seconds)
+            found = {
+                "queue_to_start_ms": queue_to_start(bench, options.jobs),
+                "submit": submits(bench),
+                "poll": bench.load(bench.poll()).shown(),
+                "list": bench.load(Request("GET", "/v1/jobs")).shown(),
+                "history": with_history(bench, options.few, options.many),
+            }
+            database.dispose()
+    return found
+
+
+def main() -> None:
+    """Measure on the databases asked for and print one JSON document."""
+    parser = argparse.ArgumentParser(description="Control-plane speed.")
+    parser.add_argument("--db", choices=["sqlite", "postgres", "both"], default="both")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each load")
+    parser.add_argument("--jobs", type=int, default=100, help="for queue-to-start")
+    parser.add_argument("--few", type=int, default=1_000)
+    parser.add_argument("--many", type=int, default=1_000_000)
+    options = parser.parse_args()
+    found: dict[str, Any] = {"cores": os.cpu_count()}
+    if options.db in {"sqlite", "both"}:
+        found["sqlite"] = measure(options, {})
+    if options.db in {"postgres", "both"}:
+        with Postgres() as server:
+            url = server.create_database("bench")
+            found["postgres"] = measure(options, {"REGRAFT_DATABASE_URL": url})
+    sys.stdout.write(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
