@@ -24,7 +24,7 @@ class Fleet:
     def __init__(self, settings: Settings, redis_url: str) -> None:
         self.settings = settings.model_copy(update={"redis_url": redis_url})
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        settings.home.mkdir(parents=True, exist_ok=True)
+        temporary(settings.home).mkdir(parents=True, exist_ok=True)
 
     def control(self, name: str = "control") -> subprocess.Popen[bytes]:
         """Start a control process."""
@@ -33,6 +33,11 @@ class Fleet:
     def worker(self, name: str = "worker", device_class: str = "cpu") -> subprocess.Popen[bytes]:
         """Start a Celery worker with one child."""
         return self._start(name, (*_CELERY, "-n", f"{name}@test"), device_class)
+
+    def api(self, port: int, name: str = "api", device_class: str = "cpu") -> None:
+        """Start the API on a port of 127.0.0.1; jobs that it takes are of this device class."""
+        command = (sys.executable, "-m", "gunicorn", "-c", "api/gunicorn_conf.py")
+        self._start(name, (*command, "-b", f"127.0.0.1:{port}", "api.wsgi:app"), device_class)
 
     def kill(self, name: str) -> None:
         """Kill a process as a loss of power does."""
@@ -85,13 +90,44 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def temporary(home: Path) -> Path:
+    """Return where the processes of a fleet put temporary files."""
+    return home / "tmp"
+
+
+def descendants(home: Path) -> list[int]:
+    """Return the live processes that were started for the fleet of a home, orphans too."""
+    mark = f"TMPDIR={temporary(home)}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if mark in environment and is_alive(int(entry.name)):
+            found.append(int(entry.name))
+    return found
+
+
 def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; one that waits to be reaped does not."""
+    """Tell whether a process is there; one that waits to be reaped is not."""
+    return _state(pid) not in {"Z", "X"}
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process is there and not stopped."""
+    return _state(pid) not in {"Z", "X", "T"}
+
+
+def _state(pid: int) -> str:
+    """Return the letter of a process's state, `X` where there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
+        return "X"
+    return stat.rpartition(")")[2].split()[0]
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -100,6 +136,8 @@ def _environment(settings: Settings) -> dict[str, str]:
     found["REGRAFT_HOME"] = str(settings.home)
     found["REGRAFT_DATABASE_URL"] = settings.url
     found["REGRAFT_REDIS_URL"] = settings.redis_url
+    # Handed down to every descendant, so that each can be told from a stranger's process.
+    found["TMPDIR"] = str(temporary(settings.home))
     if settings.trainer_command is not None:
         found["REGRAFT_TRAINER_COMMAND"] = json.dumps(settings.trainer_command)
     return found

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -58,6 +59,18 @@ class Postgres:
 
     def __enter__(self) -> Self:
         self._initialise()
+        self.start()
+        return self
+
+    def crash(self) -> None:
+        """End the server as `pg_ctl stop -m immediate` does: no checkpoint, no goodbye."""
+        if self._server is not None:
+            self._server.send_signal(signal.SIGQUIT)
+            self._server.wait()
+            self._server = None
+
+    def start(self) -> None:
+        """Start the server and wait until it answers; after a crash it recovers first."""
         self._server = subprocess.Popen(
             [
                 *(str(self._binaries / "postgres"), "-D", str(self.data)),
@@ -69,7 +82,6 @@ class Postgres:
             stderr=subprocess.DEVNULL,
         )
         self._wait()
-        return self
 
     def __exit__(
         self,

@@ -1,0 +1,81 @@
+"""When SQL, Redis and a free worker of a class were all there: what a recovery is measured from.
+
+A thread asks ten times a second; what does not answer within a second counts as down.
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from bisect import bisect_right
+from collections import defaultdict
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from benchmarks.chaos.cluster import Cluster
+from db.base import now
+from db.models import WorkerSlot
+from tests.support.fleet import is_running
+
+_TICK_SECONDS = 0.1
+_SLOW_SECONDS = 1.0
+
+
+class Availability(threading.Thread):
+    """Keeps, for each device class, the times at which a job could not have been started."""
+
+    def __init__(self, cluster: Cluster, classes: tuple[str, ...]) -> None:
+        super().__init__(name="availability", daemon=True)
+        self._cluster = cluster
+        self._classes = classes
+        self._unable: dict[str, list[float]] = defaultdict(list)
+        self._closing = threading.Event()
+
+    def run(self) -> None:
+        """Ask until closed."""
+        while not self._closing.wait(_TICK_SECONDS):
+            able = self._able()
+            for device_class in self._classes:
+                if device_class not in able:
+                    self._unable[device_class].append(time.time())
+
+    def close(self) -> None:
+        """Stop asking."""
+        self._closing.set()
+        self.join()
+
+    def able_since(self, device_class: str, after: float, before: float) -> float:
+        """Return from when on, in a span of time, all of it was there to the span's end."""
+        times = self._unable[device_class]
+        found = bisect_right(times, before)
+        return max(after, times[found - 1] + _TICK_SECONDS) if found else after
+
+    def _able(self) -> set[str]:
+        began = time.monotonic()
+        if not self._redis_answers():
+            return set()
+        with contextlib.suppress(SQLAlchemyError):
+            free = self._free_classes()
+            return free if time.monotonic() - began < _SLOW_SECONDS else set()
+        return set()
+
+    def _free_classes(self) -> set[str]:
+        """Return the classes that have a live slot without a job, its processes not stopped."""
+        query = select(WorkerSlot.device_class, WorkerSlot.pid).where(
+            WorkerSlot.job_id.is_(None), WorkerSlot.lease_until >= now()
+        )
+        # A write transaction: readers of SQLite get by where nobody can move a job.
+        with self._cluster.database.write() as session:
+            rows = session.execute(query).all()
+        return {row.device_class for row in rows if is_running(row.pid)}
+
+    def _redis_answers(self) -> bool:
+        try:
+            with socket.create_connection(
+                ("127.0.0.1", self._cluster.redis.port), timeout=_SLOW_SECONDS
+            ) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False

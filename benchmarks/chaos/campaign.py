@@ -1,0 +1,186 @@
+"""A campaign from its first process to its verdict."""
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+
+from benchmarks.chaos import oracle
+from benchmarks.chaos.availability import Availability
+from benchmarks.chaos.cluster import LIGHT, REAL, Cluster, cluster
+from benchmarks.chaos.injector import Injector
+from benchmarks.chaos.journal import Journal
+from benchmarks.chaos.merchants import Shop
+from benchmarks.chaos.options import Options
+from benchmarks.chaos.plan import plan
+from benchmarks.chaos.recovery import Recovery, percentile, recoveries
+from core.queues import INGEST_CLASS
+from db.models import Job
+from regraft.client import Client
+from regraft.contract.status import TERMINAL
+from tests.support.jobs import wait_for
+from tests.support.merchants import Merchant, create
+
+_NAMES = ("Acme Home Goods", "Zenith Electronics", "Nadir Garden")
+_TICK_SECONDS = 0.02
+_QUIET_SECONDS = 150.0
+_SETTLE_SECONDS = 30.0
+_SAMPLES = Path(__file__).parents[2] / "samples" / "objects" / "target"
+_STALE = re.compile(r"refused: stale fence|attempt abandoned")
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Run one campaign and return its line; `breaches` is empty if all went well."""
+    options.home.mkdir(parents=True, exist_ok=True)
+    journal = Journal()
+    with cluster(options) as service:
+        shops = _shops(options, service, journal)
+        able = Availability(service, (LIGHT, REAL, INGEST_CLASS))
+        with _at_work(service, shops, able):
+            _storm(options, service, journal, shops)
+        breaches = [*_until_quiet(service), *_verdict(options, service, journal)]
+        return _line(options, service, journal, able, breaches)
+
+
+def _shops(options: Options, service: Cluster, journal: Journal) -> list[Shop]:
+    """Create the merchants and, through the API and ingest, a dataset for each."""
+    folder = options.home / "photos"
+    for label in ("fruit", "bird"):
+        shutil.copytree(_SAMPLES / label, folder / label)
+    shops = []
+    for name in _NAMES:
+        merchant = create(service.database, name)
+        dataset = _dataset(service, merchant, folder)
+        pools = (LIGHT, REAL) if options.real else (LIGHT,)
+        shops.append(Shop(merchant, dict.fromkeys(pools, dataset), service.ports, journal))
+    return shops
+
+
+def _dataset(service: Cluster, merchant: Merchant, folder: Path) -> str:
+    url = f"http://127.0.0.1:{service.ports[LIGHT]}"
+    with Client(url, merchant.key) as client:
+        return client.datasets.wait(client.datasets.push(folder, merchant.name).id).id
+
+
+@contextmanager
+def _at_work(service: Cluster, shops: list[Shop], able: Availability) -> Iterator[None]:
+    """Let the merchants work; at the end let them finish what they have begun."""
+    able.start()
+    for shop in shops:
+        shop.start()
+    try:
+        yield
+    finally:
+        for shop in shops:
+            shop.closing.set()
+        while any(shop.is_alive() for shop in shops):
+            service.keep_up()
+            time.sleep(_TICK_SECONDS)
+
+
+def _storm(options: Options, service: Cluster, journal: Journal, shops: list[Shop]) -> None:
+    """Inject what is planned, keep the processes up, and heal everything at the end."""
+
+    def storm() -> None:
+        for shop in shops:
+            shop.storm.set()
+
+    injector = Injector(service, journal, storm)
+    planned = plan(options)
+    began = time.monotonic()
+    while (spent := time.monotonic() - began) < options.seconds:
+        while planned and planned[0].at <= spent:
+            injector.inject(planned[0].fault, planned.pop(0).draw)
+        injector.heal()
+        service.keep_up()
+        time.sleep(_TICK_SECONDS)
+    injector.heal(everything=True)
+    service.keep_up()
+
+
+def _until_quiet(service: Cluster) -> Iterator[str]:
+    """Wait until no job is left that could still move, and the last strays are swept."""
+
+    def open_jobs() -> int:
+        service.keep_up()
+        query = select(func.count()).where(Job.status.not_in(TERMINAL))
+        with service.database.read() as session:
+            return session.scalar(query) or 0
+
+    def strays() -> list[str]:
+        return list(oracle.nothing_is_left(service))
+
+    for left, seconds in ((open_jobs, _QUIET_SECONDS), (strays, _SETTLE_SECONDS)):
+        try:
+            wait_for(partial(_is_over, left), seconds)
+        except TimeoutError:
+            yield f"not quiet after {seconds:g} s"
+
+
+def _is_over(left: Callable[[], object]) -> bool:
+    return not left()
+
+
+def _verdict(options: Options, service: Cluster, journal: Journal) -> Iterator[str]:
+    with service.database.read() as session:
+        found = oracle.histories(session)
+        yield from oracle.every_job_ended(session, journal)
+        yield from oracle.nothing_is_doubled(session)
+        yield from oracle.moves_are_legal(session, found)
+        yield from oracle.failures_are_explained(session, journal, options.db)
+    yield from oracle.results_are_whole(service.database)
+    yield from oracle.nothing_is_left(service)
+    yield from oracle.answers_are_explained(journal, options.db)
+
+
+def _line(
+    options: Options, service: Cluster, journal: Journal, able: Availability, breaches: list[str]
+) -> dict[str, Any]:
+    with service.database.read() as session:
+        found = oracle.histories(session)
+        counts = {
+            f"{row[0]}/{row[1]}": row[2]
+            for row in session.execute(
+                select(Job.device_class, Job.status, func.count()).group_by(
+                    Job.device_class, Job.status
+                )
+            )
+        }
+        attempts = session.scalar(select(func.sum(Job.attempt))) or 0
+        losses = session.scalar(select(func.sum(Job.lost_count))) or 0
+    measured = recoveries(journal, found, able, service.settings.timings)
+    late = [f"I6 {one}" for one in measured if one.able > one.allowed]
+    return {
+        "seed": options.seed,
+        "db": options.db,
+        "seconds": options.seconds,
+        "jobs": counts,
+        "attempts": attempts,
+        "losses": losses,
+        "faults": journal.counts(),
+        "lost": sum(breach.startswith("I1") for breach in breaches),
+        "doubled": sum(breach.startswith("I2") for breach in breaches),
+        "stale_writes_refused": sum(len(_STALE.findall(log)) for log in service.logs()),
+        "recovery": _figures(measured),
+        "get_p99_ms": _milliseconds(percentile(journal.reads, 99)),
+        "breaches": [*breaches, *late],
+    }
+
+
+def _figures(measured: list[Recovery]) -> dict[str, Any]:
+    able, wall = [one.able for one in measured], [one.wall for one in measured]
+    figures: dict[str, Any] = {"deaths": len(measured)}
+    for name, values in (("able", able), ("wall", wall)):
+        for percent in (50, 99, 100):
+            figures[f"{name}_p{percent}_s"] = percentile(values, percent)
+    return {k: round(v, 2) if isinstance(v, float) else v for k, v in figures.items()}
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(1000 * seconds, 1)

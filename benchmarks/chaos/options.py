@@ -1,0 +1,47 @@
+"""What a campaign may be told: from `CHAOS_…` variables, or by a test."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from core.settings import Timings
+
+Kind = Literal["sqlite", "postgres"]
+
+# The production clockwork divided by 20, with room for the slowness of a shared machine.
+TIMINGS = Timings(
+    lease=3.0,
+    heartbeat=0.5,
+    self_fence=2.0,
+    reaper_interval=0.5,
+    redispatch=4.0,
+    kill_grace=2.0,
+    stall=6.0,
+    drain=10.0,
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """One campaign; `real` adds a worker with the real engine and a share of jobs for it."""
+
+    home: Path
+    seconds: float = 600.0
+    seed: int = 1
+    db: Kind = "sqlite"
+    real: bool = False
+    workers: int = 3
+    fault_every: float = 3.0
+
+
+def from_environment(home: Path) -> Options:
+    """Read the variables that `make chaos` passes on."""
+    db: Kind = "postgres" if os.environ.get("CHAOS_DB", "sqlite") == "postgres" else "sqlite"
+    return Options(
+        home=home,
+        seconds=float(os.environ.get("CHAOS_SECONDS", "600")),
+        seed=int(os.environ.get("CHAOS_SEED", "1")),
+        db=db,
+        real=os.environ.get("CHAOS_REAL", "0") not in {"", "0"},
+    )

@@ -1,0 +1,178 @@
+"""The oracle: what must hold once the faults are over, asked of SQL and of the machine.
+
+I1 to I8 are the invariants of docs/reliability.md; each check yields the breaches that it found.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from benchmarks.chaos.cluster import Cluster
+from benchmarks.chaos.journal import DISTURBING, Journal
+from benchmarks.chaos.plan import Fault
+from db.blobs import SqlBlobStore
+from db.models import FileSegment, Job, JobEvent, JobResult, Model, ModelFile
+from db.session import Database
+from regraft.contract.errors import ErrorCode
+from regraft.contract.status import TERMINAL, JobKind, JobStatus
+from tests.support.fleet import children, descendants
+
+LEGAL = {
+    (None, "queued"),
+    *(("queued", to) for to in ("running", "cancelled", "paused")),
+    *(("running", to) for to in ("queued", "succeeded", "failed", "cancelled", "paused")),
+    *(("paused", to) for to in ("queued", "cancelled")),
+}
+# A frozen holder of SQLite's one write lock keeps everybody waiting: an outage of the database.
+_OUTAGES = {
+    "sqlite": frozenset({Fault.FREEZE_WORKER}),
+    "postgres": frozenset({Fault.CRASH_DATABASE, Fault.CUT_CONNECTIONS}),
+}
+_UNAVAILABLE = 503
+_AFTERMATH_SECONDS = 12.0
+_LIVES = 3
+_FILES_CHECKED = 4000
+
+
+class Move(NamedTuple):
+    """One change of a job's status."""
+
+    frm: str | None
+    to: str
+    fence: int
+    at: float
+
+
+def histories(session: Session) -> dict[str, list[Move]]:
+    """Return every job's moves in their order."""
+    query = select(JobEvent.job_id, JobEvent.data, JobEvent.fence, JobEvent.created_at)
+    rows = session.execute(query.where(JobEvent.type == "status").order_by(JobEvent.seq))
+    found: dict[str, list[Move]] = defaultdict(list)
+    for row in rows:
+        frm = row.data.get("from")
+        before = None if frm is None else str(frm)
+        found[row.job_id].append(Move(before, str(row.data["to"]), row.fence, row.created_at))
+    return found
+
+
+def every_job_ended(session: Session, journal: Journal) -> Iterator[str]:
+    """I1: whatever was acknowledged exists and is terminal; and so is everything else."""
+    statuses = {row.id: row.status for row in session.execute(select(Job.id, Job.status))}
+    for job_id in journal.acknowledged:
+        if job_id not in statuses:
+            yield f"I1 {job_id} was acknowledged and is gone"
+    for job_id, status in statuses.items():
+        if status not in TERMINAL:
+            yield f"I1 {job_id} is {status} for ever"
+
+
+def nothing_is_doubled(session: Session) -> Iterator[str]:
+    """I2: one result and one model for each success, and one job for each submission."""
+    succeeded = set(session.scalars(select(Job.id).where(Job.status == JobStatus.SUCCEEDED)))
+    results = list(session.scalars(select(JobResult.job_id)))
+    train = select(JobResult.job_id).join(Job).where(Job.kind == JobKind.TRAIN)
+    trained = list(session.scalars(train))
+    models = list(session.scalars(select(Model.job_id)))
+    if sorted(results) != sorted(succeeded):
+        yield f"I2 {len(results)} results of {len(succeeded)} successes"
+    if sorted(models) != sorted(trained):
+        yield f"I2 {len(models)} models of {len(trained)} trainings"
+    twice = select(Job.name).where(Job.kind == "train").group_by(Job.tenant_id, Job.name)
+    for name in session.scalars(twice.having(func.count() > 1)):
+        yield f"I2 {name} was submitted once and queued twice"
+
+
+def results_are_whole(database: Database) -> Iterator[str]:
+    """I3: a result's fence is its job's, and a file's bytes have the hash of its row."""
+    with database.read() as session:
+        query = select(Job.id).join(JobResult, JobResult.job_id == Job.id)
+        for job_id in session.scalars(query.where(JobResult.fence != Job.fence)):
+            yield f"I3 {job_id} has a result of another fence"
+        light = select(ModelFile).order_by(ModelFile.size, ModelFile.model_id)
+        files = session.scalars(light.limit(_FILES_CHECKED)).all()
+    blobs = SqlBlobStore(database)
+    for file in files:
+        if _digest(database, blobs, file) != (file.size, file.sha256):
+            yield f"I3 {file.name} of {file.model_id} has other bytes than its row says"
+
+
+def _digest(database: Database, blobs: SqlBlobStore, file: ModelFile) -> tuple[int, str]:
+    query = select(FileSegment).where(
+        FileSegment.model_id == file.model_id, FileSegment.file_name == file.name
+    )
+    with database.read() as session:
+        parts = session.scalars(query.order_by(FileSegment.seq)).all()
+    digest, size = hashlib.sha256(), 0
+    for part in parts:
+        for piece in blobs.read(part.scope, part.blob_sha256, part.offset, part.length):
+            digest.update(piece)
+            size += len(piece)
+    return size, digest.hexdigest()
+
+
+def moves_are_legal(session: Session, found: dict[str, list[Move]]) -> Iterator[str]:
+    """I4: each move starts where the last one ended, and exactly one is the end."""
+    for row in session.execute(select(Job.id, Job.status)):
+        moves = found.get(row.id, [])
+        path = [None, *(move.to for move in moves)]
+        if [move.frm for move in moves] != path[:-1] or path[-1] != row.status:
+            yield f"I4 {row.id} has a gap in its history: {moves}"
+        if any((move.frm, move.to) not in LEGAL for move in moves):
+            yield f"I4 {row.id} made a move that there is not: {moves}"
+        if sum(move.to in TERMINAL for move in moves) != 1:
+            yield f"I4 {row.id} did not end exactly once: {moves}"
+
+
+def failures_are_explained(session: Session, journal: Journal, db: str) -> Iterator[str]:
+    """Every failure has as many faults behind it as it needs."""
+    rows = session.execute(
+        select(Job.id, Job.error, Job.created_at, Job.finished_at, Job.lost_count).where(
+            Job.status == JobStatus.FAILED
+        )
+    )
+    for row in rows:
+        code = (row.error or {}).get("code")
+        lost = code in {ErrorCode.WORKER_LOST, ErrorCode.STALLED}
+        blows = journal.between(DISTURBING, row.created_at, row.finished_at)
+        outages = journal.between(_OUTAGES[db], row.created_at, row.finished_at)
+        if not (lost and blows >= _LIVES) and not (code == ErrorCode.INTERNAL and outages):
+            yield f"{row.id} failed ({row.error}) and {blows} faults do not explain it"
+
+
+def answers_are_explained(journal: Journal, db: str) -> Iterator[str]:
+    """I8: no server error but 503 while the database is away, and no refusal of a good request."""
+    for refusal in journal.refusals:
+        began = refusal.at - _AFTERMATH_SECONDS
+        away = journal.between(_OUTAGES[db], began, refusal.at)
+        if refusal.status != _UNAVAILABLE or not away:
+            yield f"I8 {refusal.what} was answered with {refusal.status}"
+
+
+def nothing_is_left(cluster: Cluster) -> Iterator[str]:
+    """I5: no trainer without its supervisor, no workspace of a run that is over."""
+    home = cluster.settings.home
+    kept = {pid for name in cluster.names for pid in _tree(cluster.process(name).pid)}
+    for pid in descendants(home):
+        if pid not in kept:
+            yield f"I5 process {pid} has outlived its parent"
+    for folder in ("work", "uploads", "tmp"):
+        for path in _files(home / folder):
+            yield f"I5 {path} was left behind"
+
+
+def _tree(pid: int) -> Iterable[int]:
+    yield pid
+    for child in children(pid):
+        yield from _tree(child)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield what lies in a folder, but for the empty ones that a killed Celery leaves."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if not (path.name.startswith("pymp-") and not any(path.iterdir())):
+            yield path

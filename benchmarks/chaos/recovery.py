@@ -1,0 +1,54 @@
+"""How long a job whose process died waited until it ran again."""
+
+from typing import NamedTuple
+
+from benchmarks.chaos.availability import Availability
+from benchmarks.chaos.journal import HINT_LOSING, Death, Journal
+from benchmarks.chaos.oracle import Move
+from core.settings import Timings
+from regraft.contract.status import JobStatus
+
+
+class Recovery(NamedTuple):
+    """One death: seconds until the job ran again, and what the formula allows.
+
+    `able` counts from when SQL, Redis and a free worker were all there, `wall` from the death.
+    """
+
+    job_id: str
+    able: float
+    wall: float
+    allowed: float
+
+
+def recoveries(
+    journal: Journal, found: dict[str, list[Move]], able: Availability, timings: Timings
+) -> list[Recovery]:
+    """Return the recovery of every death after which the job did run again."""
+    measured = []
+    for death in journal.deaths:
+        again = _running_again(found.get(death.job_id, []), death)
+        if again is not None:
+            since = able.able_since(death.device_class, death.at, again)
+            allowed = _allowed(journal, timings, death.at, again)
+            measured.append(Recovery(death.job_id, again - since, again - death.at, allowed))
+    return measured
+
+
+def _running_again(moves: list[Move], death: Death) -> float | None:
+    later = (m.at for m in moves if m.to == JobStatus.RUNNING and m.fence > death.fence)
+    return next(later, None)
+
+
+def _allowed(journal: Journal, timings: Timings, began: float, ended: float) -> float:
+    """Lease, reaper, dispatch and a second; and a re-dispatch for each time a hint was lost."""
+    base = timings.lease + timings.reaper_interval + timings.dispatch_interval + 1.0
+    return base + timings.redispatch * journal.between(HINT_LOSING, began + 0.001, ended)
+
+
+def percentile(values: list[float], percent: float) -> float | None:
+    """Return the nearest-rank percentile, None of nothing."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
