@@ -16,6 +16,7 @@ from regraft.contract.resources import (
     Model,
     ModelFile,
     Page,
+    QueueShare,
     Strategy,
     Whoami,
 )
@@ -107,6 +108,17 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
         "usage": {"device_seconds": 21.4, "num_images": 240},
         "error": None,
         "metadata": {"season": "FW26"},
+    },
+    QueueShare: {
+        "weight": 1,
+        "share": 0.5,
+        "max_running": None,
+        "device_seconds": 321.5,
+        "running": 1,
+        "queued": 3,
+        "queued_in_all": 5003,
+        "devices": 2,
+        "why": "A device is free: your next job starts now.",
     },
     JobEvent: {
         "id": "evt_01k8zr1w3h2b3c4d5e6f7g8h9j",

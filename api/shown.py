@@ -7,6 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from db.models import Dataset, Image, Job, JobEvent, JobMetric, ModelFile
+from db.repositories import queueing
 from db.repositories.jobs import Overview
 from db.repositories.models import ModelWithFiles
 from db.repositories.reading import Slice
@@ -57,15 +58,12 @@ def job(overview: Overview) -> resources.Job:
     """Return a job with what it made so far; what is not known yet is null."""
     row, result = overview.job, overview.result
     wish = None if row.requested_action is None else RequestedAction(row.requested_action)
-    queued = row.status == JobStatus.QUEUED
     return resources.Job.model_validate(
         {
             **_columns(row, "id name status_reason spec priority attempt progress error"),
             "status": shown(JobStatus(row.status), wish),
             "register_as": row.register_as or "model",
-            "queue": {"jobs_ahead": overview.jobs_ahead, "estimated_start": None}
-            if queued
-            else None,
+            "queue": overview.place and _place(overview.place),
             "created_at": when(row.created_at),
             "started_at": _when_known(row.started_at),
             "finished_at": _when_known(row.finished_at),
@@ -76,6 +74,11 @@ def job(overview: Overview) -> resources.Job:
             "metadata": row.user_metadata,
         }
     )
+
+
+def share(found: queueing.Share) -> resources.QueueShare:
+    """Return what a merchant gets of the devices."""
+    return resources.QueueShare.model_validate(found._asdict())
 
 
 def event(row: JobEvent) -> resources.JobEvent:
@@ -120,6 +123,10 @@ def _columns(row: object, names: str) -> dict[str, object]:
 
 def _when_known(seconds: float | None) -> str | None:
     return None if seconds is None else when(seconds)
+
+
+def _place(found: queueing.Place) -> dict[str, object]:
+    return {"jobs_ahead": found.jobs_ahead, "estimated_start": _when_known(found.starts_at)}
 
 
 def _usage(row: Job) -> dict[str, object] | None:

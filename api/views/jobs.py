@@ -4,13 +4,13 @@ from flask import Response
 
 from api import repeatable, shown
 from api.routing import Call, PageQuery, Routes
-from db.repositories import jobs
+from db.repositories import jobs, queueing
 from db.repositories.idempotency import Transaction
 from db.repositories.reading import Window
 from regraft.contract.errors import ErrorCode
 from regraft.contract.ids import DatasetId
 from regraft.contract.job import JobSubmission
-from regraft.contract.resources import Job, JobEvent, MetricSeries, Page
+from regraft.contract.resources import Job, JobEvent, MetricSeries, Page, QueueShare
 from regraft.contract.status import ShownStatus
 
 routes = Routes()
@@ -56,6 +56,14 @@ def show_job(call: Call, job_id: str) -> Job:
     """Show one job."""
     with call.services.database.read() as session:
         return shown.job(jobs.show(session, call.tenant_id, job_id))
+
+
+@routes.add("GET", "/v1/queue", QueueShare)
+def show_queue(call: Call) -> QueueShare:
+    """Show what your fair share of the devices is now, and why your next job waits."""
+    device_class = call.services.settings.device_class
+    with call.services.database.read() as session:
+        return shown.share(queueing.share(session, call.tenant_id, device_class))
 
 
 @routes.add(

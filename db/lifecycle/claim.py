@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, or_, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from db.base import now
-from db.lifecycle import events
+from db.lifecycle import events, shares
 from db.lifecycle.guard import Held, changed
-from db.models import Job, WorkerSlot
+from db.models import Job, Tenant, WorkerSlot
 from regraft.contract.status import JobKind, JobStatus, RequestedAction
 
 
@@ -34,6 +34,7 @@ def claim(
         & (Job.device_class == device_class)
         & (Job.run_after <= now())
         & or_(Job.requested_action.is_(None), Job.requested_action != RequestedAction.CANCEL)
+        & _quota_allows(device_class)
     )
     row = session.execute(
         update(Job)
@@ -56,8 +57,24 @@ def claim(
         return None
     taken = Claim(slot_id=slot_id, **{**row._mapping, "kind": JobKind(row.kind)})  # noqa: SLF001
     changed(session, update(WorkerSlot).where(WorkerSlot.id == slot_id).values(job_id=job_id))
+    shares.start(session, taken.tenant_id, device_class)
     _tell(session, taken)
     return taken
+
+
+def _quota_allows(device_class: str) -> ColumnElement[bool]:
+    """Hold a late hint to its tenant's quota of running jobs, which dispatch heeds as well."""
+    other = aliased(Job)
+    running = (
+        select(func.count())
+        .select_from(other)
+        .where(other.tenant_id == Job.tenant_id, other.device_class == device_class)
+        .where(other.status == JobStatus.RUNNING)
+        .correlate(Job)
+        .scalar_subquery()
+    )
+    full = exists().where(Tenant.id == Job.tenant_id, Tenant.max_running <= running)
+    return ~full
 
 
 _TAKEN = (

@@ -4,28 +4,21 @@ A hint is marked and committed before it is published, and unmarked where publis
 a mark older than `redispatch` counts as a hint that was lost.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.base import now
+from db.lifecycle import shares
+from db.lifecycle.fairness import Waiting, fair_order
 from db.lifecycle.guard import changed
 from db.models import Job, WorkerSlot
 from db.session import Database
 from regraft.contract.status import JobStatus
 
 HINTS_PER_SLOT = 2
-
-
-class Waiting(NamedTuple):
-    """A queued job that is due."""
-
-    job_id: str
-    tenant_id: str
-    priority: int
 
 
 class Hint(NamedTuple):
@@ -56,33 +49,17 @@ def unmark(session: Session, hints: Sequence[Hint]) -> None:
         changed(session, update(Job).where(mine & queued).values(dispatched_at=None))
 
 
-def fair_order(waiting: Sequence[Waiting], busy: Mapping[str, int], count: int) -> list[Waiting]:
-    """Return the next `count` jobs: merchants in turn, the one with the least running first.
-
-    `busy` counts each merchant's running jobs and outstanding hints. Within a merchant, and
-    between merchants that have the same number, priority decides, then age.
-    """
-    load = Counter(busy)
-    left = sorted(waiting, key=lambda job: (-job.priority, job.job_id))
-    order: list[Waiting] = []
-    while left and len(order) < count:
-        chosen = min(left, key=lambda job: load[job.tenant_id])
-        left.remove(chosen)
-        load[chosen.tenant_id] += 1
-        order.append(chosen)
-    return order
-
-
 def _choose(session: Session, redispatch: float) -> list[str]:
     chosen: list[str] = []
     for device_class, room in _room(session, redispatch).items():
         waiting = [
-            Waiting(row.id, row.tenant_id, row.priority)
+            Waiting(row.id, row.tenant_id, row.priority, row.run_after)
             for row in session.execute(_due(device_class, room, redispatch))
         ]
         if waiting:
-            busy = _busy(session, device_class, redispatch)
-            chosen += [job.job_id for job in fair_order(waiting, busy, room)]
+            tenants = {job.tenant_id for job in waiting}
+            field = shares.field(session, device_class, tenants, redispatch)
+            chosen += [job.job_id for job in fair_order(waiting, field, room)]
     return chosen
 
 
@@ -110,13 +87,13 @@ def _unmarked(redispatch: float) -> ColumnElement[bool]:
     return or_(Job.dispatched_at.is_(None), Job.dispatched_at < now() - redispatch)
 
 
-def _due(device_class: str, room: int, redispatch: float) -> Select[str, str, int]:
+def _due(device_class: str, room: int, redispatch: float) -> Select[str, str, int, float]:
     """Return a query of each tenant's first `room` jobs, so that a crowd of one hides nobody."""
     place = func.row_number().over(
         partition_by=Job.tenant_id, order_by=(Job.priority.desc(), Job.id)
     )
     ranked = (
-        select(Job.id, Job.tenant_id, Job.priority, place.label("place"))
+        select(Job.id, Job.tenant_id, Job.priority, Job.run_after, place.label("place"))
         .where(
             Job.status == JobStatus.QUEUED,
             Job.device_class == device_class,
@@ -125,19 +102,8 @@ def _due(device_class: str, room: int, redispatch: float) -> Select[str, str, in
         )
         .subquery()
     )
-    return select(ranked.c.id, ranked.c.tenant_id, ranked.c.priority).where(ranked.c.place <= room)
-
-
-def _busy(session: Session, device_class: str, redispatch: float) -> dict[str, int]:
-    """Count each tenant's running jobs and outstanding hints on one device class."""
-    hinted = (Job.status == JobStatus.QUEUED) & (Job.dispatched_at >= now() - redispatch)
-    return _counts(
-        session,
-        select(Job.tenant_id, func.count())
-        .where(Job.device_class == device_class)
-        .where(or_(Job.status == JobStatus.RUNNING, hinted))
-        .group_by(Job.tenant_id),
-    )
+    found = select(ranked.c.id, ranked.c.tenant_id, ranked.c.priority, ranked.c.run_after)
+    return found.where(ranked.c.place <= room)
 
 
 def _counts(session: Session, query: Select[str, int]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from db.base import now
-from db.lifecycle import events
+from db.lifecycle import events, shares
 from db.models import Dataset, Job, WorkerSlot
 from regraft.contract.status import TERMINAL, EventLevel, JobKind, JobStatus
 
@@ -72,8 +72,18 @@ def leave(
         "seconds_run": Job.seconds_run + now() - Job.claimed_at,
         "finished_at": now() if to in TERMINAL else None,
     }
-    if changed(session, update(Job).where(is_held(held)).values({**fixed, **values})) == 0:
+    before = session.scalar(select(Job.seconds_run).where(is_held(held)))
+    row = session.execute(
+        update(Job)
+        .where(is_held(held))
+        .values({**fixed, **values})
+        .returning(Job.device_class, Job.seconds_run),
+        execution_options={"synchronize_session": False},
+    ).one_or_none()
+    if row is None or before is None:
         return False
+    used, succeeded = row.seconds_run - before, to is JobStatus.SUCCEEDED
+    shares.charge(session, held.tenant_id, row.device_class, used, typical=succeeded)
     changed(session, update(WorkerSlot).where(WorkerSlot.job_id == held.job_id).values(job_id=None))
     if held.kind is JobKind.INGEST and to in TERMINAL - {JobStatus.SUCCEEDED}:
         _give_up_dataset(session, held.dataset_id, message)

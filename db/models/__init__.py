@@ -5,13 +5,14 @@ from db.models.dataset import Dataset, Image
 from db.models.job import Job, JobEvent, JobMetric, JobResult
 from db.models.model import FileSegment, Model, ModelFile
 from db.models.slot import WorkerSlot
-from db.models.tenant import ApiKey, Idempotency, Tenant
+from db.models.tenant import ApiKey, FairShare, Idempotency, Tenant
 
 __all__ = [
     "ApiKey",
     "Blob",
     "BlobChunk",
     "Dataset",
+    "FairShare",
     "FileSegment",
     "Idempotency",
     "Image",

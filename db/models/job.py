@@ -18,12 +18,16 @@ class Job(Base):
         Index(
             "ix_job_queued",
             "device_class",
+            "tenant_id",
             "run_after",
+            "priority",
             sqlite_where=text("status = 'queued'"),
             postgresql_where=text("status = 'queued'"),
         ),
         Index(
             "ix_job_running",
+            "device_class",
+            "tenant_id",
             "lease_until",
             sqlite_where=text("status = 'running'"),
             postgresql_where=text("status = 'running'"),

@@ -14,7 +14,26 @@ class Tenant(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
     weight: Mapped[int] = mapped_column(default=1)
+    max_running: Mapped[int | None]
     created_at: Mapped[float] = mapped_column(Epoch, default=now())
+
+
+class FairShare(Base):
+    """What a tenant has used of one device class; see `db.lifecycle.fairness`.
+
+    One row for each, updated as jobs start and end, so that fairness never counts old jobs.
+    """
+
+    __tablename__ = "fair_share"
+    __table_args__ = (Index("ix_fair_share_device_class_start_tag", "device_class", "start_tag"),)
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), primary_key=True)
+    device_class: Mapped[str] = mapped_column(String(20), primary_key=True)
+    device_seconds: Mapped[float] = mapped_column(Epoch, default=0.0)
+    clock: Mapped[float] = mapped_column(Epoch, default=0.0)
+    start_tag: Mapped[float] = mapped_column(Epoch, default=0.0)
+    typical_seconds: Mapped[float | None] = mapped_column(Epoch)
+    active_until: Mapped[float] = mapped_column(Epoch, default=0.0)
 
 
 class ApiKey(Base):

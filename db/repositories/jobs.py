@@ -5,7 +5,7 @@ The row is the outbox: nothing is published here, control finds what is queued.
 
 from typing import NamedTuple
 
-from sqlalchemy import func, select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from core.queues import device_class_of
@@ -14,7 +14,7 @@ from db.base import now
 from db.lifecycle import events
 from db.lifecycle.guard import changed
 from db.models import Job, JobEvent, JobMetric, JobResult
-from db.repositories import datasets
+from db.repositories import datasets, queueing
 from db.repositories.queueing import enqueue
 from db.repositories.reading import Slice, Window, get, newest_first, oldest_first
 from db.tenancy import scoped
@@ -24,11 +24,11 @@ from regraft.contract.status import TERMINAL, JobKind, JobStatus, RequestedActio
 
 
 class Overview(NamedTuple):
-    """A job, what it made, and how many jobs stand before it while it is queued."""
+    """A job, what it made, and its place in the queue while it is queued."""
 
     job: Job
     result: JobResult | None
-    jobs_ahead: int | None
+    place: queueing.Place | None
 
 
 class Filter(NamedTuple):
@@ -164,18 +164,5 @@ def _overviews(session: Session, tenant_id: str, found: list[Job]) -> list[Overv
         row.job_id: row
         for row in session.scalars(scoped(JobResult, tenant_id).where(JobResult.job_id.in_(ids)))
     }
-    queued = [job.id for job in found if job.status == JobStatus.QUEUED]
-    ahead = _jobs_ahead(session, queued) if queued else {}
-    return [Overview(job, results.get(job.id), ahead.get(job.id)) for job in found]
-
-
-def _jobs_ahead(session: Session, ids: list[str]) -> dict[str, int]:
-    """Return how many queued training jobs of its device class stand before each job."""
-    place = func.row_number().over(
-        partition_by=Job.device_class, order_by=(Job.priority.desc(), Job.id)
-    )
-    # any tenant: a place in the queue is a number, and shows nothing of whose jobs those are.
-    line = select(Job.id, (place - 1).label("ahead")).where(_TRAIN, Job.status == JobStatus.QUEUED)
-    places = line.subquery()
-    rows = session.execute(select(places.c.id, places.c.ahead).where(places.c.id.in_(ids)))
-    return {row.id: row.ahead for row in rows}
+    places = queueing.places(session, tenant_id, found)
+    return [Overview(job, results.get(job.id), places.get(job.id)) for job in found]

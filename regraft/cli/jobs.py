@@ -131,6 +131,14 @@ def cancel(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
 
 
 @app.command()
+def queue(ctx: typer.Context, as_json: Json = False) -> None:
+    """Show your fair share of the devices, and why your next job waits."""
+    with connect(ctx) as client:
+        found = client.jobs.queue()
+    show(found, render.queue(found), as_json=as_json)
+
+
+@app.command()
 def events(ctx: typer.Context, job: JobArg, limit: Limit = 1000, as_json: Json = False) -> None:
     """List what happened to a job, oldest first."""
     with connect(ctx) as client:

@@ -20,6 +20,7 @@ from regraft.contract.resources import (
     Job,
     JobEvent,
     Model,
+    QueueShare,
     Strategy,
 )
 from regraft.contract.validation import printable
@@ -101,6 +102,7 @@ def job(it: Job) -> RenderableType:
         "method": f"{it.spec.strategy.type} on {it.spec.base.backbone or 'another model'}",
         "phase": _phase(it),
         "queue": it.queue and it.queue.jobs_ahead is not None and f"{it.queue.jobs_ahead} ahead",
+        "starts": it.queue and it.queue.estimated_start and f"about {it.queue.estimated_start}",
         "error": it.error and f"{it.error.message} ({it.error.code})",
         "what to do": it.error and it.error.remedy,
         "device time": it.usage and f"{it.usage.device_seconds:.1f} s",
@@ -123,6 +125,20 @@ def jobs(items: Sequence[Job]) -> Table:
     return table(
         ("job", "name", "status", "dataset", "model", "created"),
         ((j.id, j.name, j.status.value, j.spec.dataset, j.model, j.created_at) for j in items),
+    )
+
+
+def queue(it: QueueShare) -> Table:
+    """Return what a merchant gets of the devices, and why."""
+    quota = None if it.max_running is None else f" of at most {it.max_running}"
+    return fields(
+        {
+            "why": it.why,
+            "running": f"{it.running}{quota or ''} on {it.devices} devices",
+            "waiting": f"{it.queued} of {it.queued_in_all} in all",
+            "share": f"{it.share:.0%} (weight {it.weight})",
+            "device time": f"{it.device_seconds:.1f} s so far",
+        }
     )
 
 

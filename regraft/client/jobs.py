@@ -10,7 +10,7 @@ from regraft.client.errors import InvalidInput, JobFailed
 from regraft.client.transport import Transport, new_key, path
 from regraft.client.waiting import poll
 from regraft.contract.job import JobSubmission
-from regraft.contract.resources import Job, JobEvent, MetricSeries, Page
+from regraft.contract.resources import Job, JobEvent, MetricSeries, Page, QueueShare
 from regraft.contract.status import TERMINAL, JobStatus, ShownStatus
 
 OVER = frozenset(status.value for status in TERMINAL)
@@ -61,6 +61,10 @@ class Jobs:
     def cancel(self, job: str) -> Job:
         """Ask for the end of a job; a running one is `cancelling` until its worker hears of it."""
         return self._transport.post(path("jobs", job, "cancel"), Job, {})
+
+    def queue(self) -> QueueShare:
+        """Return what this merchant gets of the devices now, and why."""
+        return self._transport.get(path("queue"), QueueShare)
 
     def events(self, job: str, *, page_size: int = 100) -> Iterator[JobEvent]:
         """Yield what happened to a job so far, oldest first."""

@@ -89,6 +89,24 @@ class Queue(Shown):
     estimated_start: str | None
 
 
+class QueueShare(Shown):
+    """What a merchant gets of the devices and why; of the others it shows totals alone.
+
+    `share` is the part of the devices that is yours while those wait who wait now, 0-1.
+    """
+
+    object: Literal["queue"] = "queue"
+    weight: int
+    share: float
+    max_running: int | None
+    device_seconds: float
+    running: int
+    queued: int
+    queued_in_all: int
+    devices: int
+    why: str
+
+
 class Usage(Shown):
     """What a job used: seconds of its device over all attempts, and images passed through."""
 

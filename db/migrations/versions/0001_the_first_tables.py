@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("weight", sa.Integer(), nullable=False),
+        sa.Column("max_running", sa.Integer(), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenant")),
     )
@@ -111,6 +112,25 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("dataset", schema=None) as batch_op:
         batch_op.create_index("ix_dataset_tenant_id_id", ["tenant_id", "id"], unique=False)
+
+    op.create_table(
+        "fair_share",
+        sa.Column("tenant_id", sa.String(length=40), nullable=False),
+        sa.Column("device_class", sa.String(length=20), nullable=False),
+        sa.Column("device_seconds", sa.Double(), nullable=False),
+        sa.Column("clock", sa.Double(), nullable=False),
+        sa.Column("start_tag", sa.Double(), nullable=False),
+        sa.Column("typical_seconds", sa.Double(), nullable=True),
+        sa.Column("active_until", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenant.id"], name=op.f("fk_fair_share_tenant_id_tenant")
+        ),
+        sa.PrimaryKeyConstraint("tenant_id", "device_class", name=op.f("pk_fair_share")),
+    )
+    with op.batch_alter_table("fair_share", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_fair_share_device_class_start_tag", ["device_class", "start_tag"], unique=False
+        )
 
     op.create_table(
         "idempotency",
@@ -232,14 +252,14 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_job_dataset_id"), ["dataset_id"], unique=False)
         batch_op.create_index(
             "ix_job_queued",
-            ["device_class", "run_after"],
+            ["device_class", "tenant_id", "run_after", "priority"],
             unique=False,
             sqlite_where=sa.text("status = 'queued'"),
             postgresql_where=sa.text("status = 'queued'"),
         )
         batch_op.create_index(
             "ix_job_running",
-            ["lease_until"],
+            ["device_class", "tenant_id", "lease_until"],
             unique=False,
             sqlite_where=sa.text("status = 'running'"),
             postgresql_where=sa.text("status = 'running'"),
@@ -487,6 +507,10 @@ def downgrade() -> None:
         batch_op.drop_index("ix_idempotency_expires_at")
 
     op.drop_table("idempotency")
+    with op.batch_alter_table("fair_share", schema=None) as batch_op:
+        batch_op.drop_index("ix_fair_share_device_class_start_tag")
+
+    op.drop_table("fair_share")
     with op.batch_alter_table("dataset", schema=None) as batch_op:
         batch_op.drop_index("ix_dataset_tenant_id_id")
 

@@ -24,6 +24,9 @@ def test_a_submitted_job(api: Api, acme: Merchant) -> None:
     spec = JobSpec.model_validate(shown["spec"])
     assert (spec.dataset, spec.limits.max_minutes) == (dataset, 5)
     assert api.get(f"/v1/jobs/{shown['id']}", acme).get_json() == shown
+    share = api.get("/v1/queue", acme).get_json()
+    assert (share["queued"], share["devices"], share["share"]) == (1, 0, 1.0)
+    assert "No worker" in share["why"]
     (event,) = api.get(f"/v1/jobs/{shown['id']}/events", acme).get_json()["data"]
     assert (event["type"], event["data"]["to"]) == ("status", "queued")
     assert api.get(f"/v1/jobs/{shown['id']}/metrics", acme).get_json()["series"] == {}

@@ -5,7 +5,6 @@ from sqlalchemy import update
 
 from db.base import now
 from db.lifecycle import dispatch, slots
-from db.lifecycle.dispatch import Waiting, fair_order
 from db.models import Job
 from db.session import Database
 from regraft.contract.ids import new_id
@@ -16,19 +15,6 @@ from tests.support.merchants import Merchant
 
 def _ids(database: Database, redispatch: float = 30.0) -> list[str]:
     return [hint.job_id for hint in dispatch.mark(database, redispatch=redispatch)]
-
-
-def test_merchants_take_turns() -> None:
-    """A merchant with 5,000 jobs would keep everybody else waiting for days."""
-    crowd = [Waiting(f"a{n}", "acme", 0) for n in range(5)]
-    order = fair_order([*crowd, Waiting("z0", "zenith", 0)], {"acme": 1}, 4)
-    assert [found.job_id for found in order] == ["z0", "a0", "a1", "a2"]
-
-
-def test_priority_orders_a_merchants_own_jobs() -> None:
-    """A merchant's urgent job would wait behind its own batch."""
-    jobs = [Waiting("a0", "acme", 0), Waiting("a1", "acme", 5), Waiting("z0", "zenith", 1)]
-    assert [found.job_id for found in fair_order(jobs, {}, 3)] == ["a1", "z0", "a0"]
 
 
 def test_hints_are_few(database: Database, acme: Merchant, dataset: str, slot: str) -> None:

@@ -149,21 +149,6 @@ def test_filters_and_pages(database: Database, acme: Merchant, zenith: Merchant)
     assert found(status=ShownStatus.QUEUED, dataset=two) == []
 
 
-def test_a_place_in_the_queue_counts_everybody(
-    database: Database, acme: Merchant, zenith: Merchant
-) -> None:
-    """A merchant would be told to be next while twenty others wait before."""
-    theirs = _dataset(database, zenith)
-    before = [_submit(database, zenith, theirs) for _ in range(3)]
-    _set(database, before[0], status="running")
-    urgent = _submit(database, zenith, theirs, priority=5)
-    job_id = _submit(database, acme, _dataset(database, acme))
-    with database.read() as session:
-        assert jobs.show(session, acme.tenant_id, job_id).jobs_ahead == 3
-        assert jobs.show(session, zenith.tenant_id, urgent).jobs_ahead == 0
-        assert jobs.show(session, zenith.tenant_id, before[0]).jobs_ahead is None
-
-
 def test_an_ingest_job_is_no_job_of_the_merchants(database: Database, acme: Merchant) -> None:
     """A merchant would see, and could cancel, the service's own housekeeping."""
     dataset = _dataset(database, acme)
