@@ -1,4 +1,6 @@
-"""Adaptation jobs: submit, list, show, cancel, and what they report."""
+"""Adaptation jobs: submit, list, show, steer, and what they report."""
+
+from typing import Any
 
 from flask import Response
 
@@ -14,6 +16,7 @@ from regraft.contract.resources import Job, JobEvent, MetricSeries, Page, QueueS
 from regraft.contract.status import ShownStatus
 
 routes = Routes()
+_STEERED: dict[str, Any] = {"scope": "write", "status": 202, "errors": (ErrorCode.CONFLICT,)}
 
 
 class JobQuery(PageQuery):
@@ -66,18 +69,32 @@ def show_queue(call: Call) -> QueueShare:
         return shown.share(queueing.share(session, call.tenant_id, device_class))
 
 
-@routes.add(
-    "POST",
-    "/v1/jobs/{job_id}/cancel",
-    Job,
-    scope="write",
-    status=202,
-    errors=(ErrorCode.CONFLICT,),
-)
+@routes.add("POST", "/v1/jobs/{job_id}/cancel", Job, **_STEERED)
 def cancel_job(call: Call, job_id: str) -> Job:
     """Cancel a job: at once if it waits, within seconds if it runs. It makes no model."""
     with call.services.database.write() as session:
         return shown.job(jobs.cancel(session, call.tenant_id, job_id))
+
+
+@routes.add("POST", "/v1/jobs/{job_id}/stop", Job, **_STEERED)
+def stop_job(call: Call, job_id: str) -> Job:
+    """Ask a running job to end training now; the best model so far is kept."""
+    with call.services.database.write() as session:
+        return shown.job(jobs.stop(session, call.tenant_id, job_id))
+
+
+@routes.add("POST", "/v1/jobs/{job_id}/pause", Job, **_STEERED)
+def pause_job(call: Call, job_id: str) -> Job:
+    """Pause a job: at once if it waits, after a checkpoint if it runs."""
+    with call.services.database.write() as session:
+        return shown.job(jobs.pause(session, call.tenant_id, job_id))
+
+
+@routes.add("POST", "/v1/jobs/{job_id}/resume", Job, **_STEERED)
+def resume_job(call: Call, job_id: str) -> Job:
+    """Queue a paused job again; it goes on from its last checkpoint."""
+    with call.services.database.write() as session:
+        return shown.job(jobs.resume(session, call.tenant_id, job_id))
 
 
 @routes.add("GET", "/v1/jobs/{job_id}/events", Page[JobEvent])

@@ -1,6 +1,7 @@
-"""How a running job goes back to the queue: released, retried or lost; or ends instead.
+"""How a running job goes back to the queue: released, paused, retried or lost; or ends instead.
 
-A wish to cancel turns each of these into `cancelled`; limits turn them into `failed`.
+A wish to cancel turns each of these into `cancelled`, one to pause into `paused`; limits turn
+them into `failed`.
 """
 
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from regraft.contract.status import EventLevel, JobStatus, RequestedAction
 
 _BACKOFF_SECONDS = 2.0
 _DEFAULT_MINUTES = 60
+_PAUSED = "Paused."
 
 
 class _State(NamedTuple):
@@ -34,9 +36,20 @@ def release(session: Session, held: Held) -> JobStatus | None:
     row = _lock(session, held)
     if row is None:
         return None
-    return _end_early(session, held, row) or _requeue(
-        session, held, "The worker is shutting down; the job waits for another.", level="info"
-    )
+    message = "The worker is shutting down; the job waits for another."
+    return _end_early(session, held, row) or _requeue(session, held, row, message, level="info")
+
+
+def pause(session: Session, held: Held) -> JobStatus | None:
+    """Let go of a job because its user wished so; it holds no lease until it is resumed."""
+    row = _lock(session, held)
+    if row is None:
+        return None
+    ended = _end_early(session, held, row)
+    if ended is not None:
+        return ended
+    leave(session, held, JobStatus.PAUSED, _PAUSED, status_reason=None)
+    return JobStatus.PAUSED
 
 
 def retry(session: Session, held: Held, message: str, *, max_retries: int) -> JobStatus | None:
@@ -53,6 +66,7 @@ def retry(session: Session, held: Held, message: str, *, max_retries: int) -> Jo
     return _requeue(
         session,
         held,
+        row,
         f"{message} The job is tried again.",
         retry_count=row.retry_count + 1,
         run_after=now() + _BACKOFF_SECONDS * 4**row.retry_count,
@@ -81,7 +95,7 @@ def lose(
     if losses >= max_losses:
         return _fail(session, held, error, lost_count=losses, **spent)
     message = f"{error.message} The job waits for a worker again."
-    return _requeue(session, held, message, lost_count=losses, **spent)
+    return _requeue(session, held, row, message, lost_count=losses, **spent)
 
 
 def _lock(session: Session, held: Held, *, expired: bool = False) -> _State | None:
@@ -131,14 +145,18 @@ def _fail(session: Session, held: Held, error: JobError, **values: Any) -> JobSt
 
 
 def _requeue(
-    session: Session, held: Held, message: str, *, level: EventLevel = "warn", **values: Any
+    session: Session,
+    held: Held,
+    row: _State,
+    message: str,
+    *,
+    level: EventLevel = "warn",
+    **values: Any,
 ) -> JobStatus:
-    leave(
-        session,
-        held,
-        JobStatus.QUEUED,
-        message,
-        level=level,
-        **{"status_reason": message, "progress": None, **values},
-    )
-    return JobStatus.QUEUED
+    """Queue the job again, or pause it where that is wished; a wish to stop stays for later."""
+    to = JobStatus.PAUSED if row.requested_action == RequestedAction.PAUSE else JobStatus.QUEUED
+    wish = RequestedAction.STOP if row.requested_action == RequestedAction.STOP else None
+    told = f"{_PAUSED} {message}" if to is JobStatus.PAUSED else message
+    fixed = {"status_reason": told, "progress": None, "requested_action": wish}
+    leave(session, held, to, told, level=level, **{**fixed, **values})
+    return to

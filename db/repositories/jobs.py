@@ -1,26 +1,22 @@
-"""Adaptation jobs as a merchant sees them: submitted, listed, cancelled, their history read.
+"""Adaptation jobs as a merchant sees them: submitted, listed, steered, their history read.
 
 The row is the outbox: nothing is published here, control finds what is queued.
 """
 
 from typing import NamedTuple
 
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from core.queues import device_class_of
 from core.refusals import ConflictError
-from db.base import now
-from db.lifecycle import events
-from db.lifecycle.guard import changed
 from db.models import Job, JobEvent, JobMetric, JobResult
-from db.repositories import datasets, queueing
+from db.repositories import datasets, queueing, steering
 from db.repositories.queueing import enqueue
 from db.repositories.reading import Slice, Window, get, newest_first, oldest_first
 from db.tenancy import scoped
 from regraft.contract.ids import new_id
 from regraft.contract.job import JobSubmission
-from regraft.contract.status import TERMINAL, JobKind, JobStatus, RequestedAction, ShownStatus
+from regraft.contract.status import JobKind, JobStatus, RequestedAction, ShownStatus
 
 
 class Overview(NamedTuple):
@@ -102,46 +98,40 @@ def listed(session: Session, tenant_id: str, wanted: Filter, window: Window) -> 
 
 
 def cancel(session: Session, tenant_id: str, job_id: str) -> Overview:
-    """Cancel a job that waits, or ask the worker of a running one to; asking twice is no error.
+    """Cancel a job that waits, or ask the worker of a running one to; it makes no model."""
+    return _steer(session, tenant_id, job_id, RequestedAction.CANCEL)
 
-    Raises `NotFoundError`, or `ConflictError` for a job that has ended.
+
+def pause(session: Session, tenant_id: str, job_id: str) -> Overview:
+    """Pause a queued job, or ask the worker of a running one to write a checkpoint and let go."""
+    return _steer(session, tenant_id, job_id, RequestedAction.PAUSE)
+
+
+def stop(session: Session, tenant_id: str, job_id: str) -> Overview:
+    """Ask the worker of a running job to end training now and keep the best model."""
+    return _steer(session, tenant_id, job_id, RequestedAction.STOP)
+
+
+def resume(session: Session, tenant_id: str, job_id: str) -> Overview:
+    """Queue a paused job again; it goes on from its last checkpoint."""
+    return _steer(session, tenant_id, job_id, None)
+
+
+def _steer(
+    session: Session, tenant_id: str, job_id: str, action: RequestedAction | None
+) -> Overview:
+    """Follow a merchant's wish, or leave it for the worker; asking twice is no error.
+
+    Raises `NotFoundError`, or `ConflictError` for a job whose status does not allow it.
     """
     for _attempt in range(_TRIES):
         job = find(session, tenant_id, job_id)
-        if job.status in TERMINAL:
-            raise ConflictError(f"The job has ended: it is {job.status}.")
-        wished = job.requested_action == RequestedAction.CANCEL
-        if (job.status == JobStatus.RUNNING and wished) or _cancelled(session, job):
+        done = steering.is_done(job, action)
+        if done or steering.apply(session, job, steering.choose(job, action)):
             session.expire_all()
             return show(session, tenant_id, job_id)
         session.expire_all()
     raise ConflictError("The job's status is changing: try again.")
-
-
-def _cancelled(session: Session, job: Job) -> bool:
-    """Move the job or leave the wish, if it is still in the status that was read."""
-    running = job.status == JobStatus.RUNNING
-    values = (
-        {"requested_action": RequestedAction.CANCEL}
-        if running
-        else {"status": JobStatus.CANCELLED, "requested_action": None, "finished_at": now()}
-    )
-    same = (Job.id == job.id) & (Job.tenant_id == job.tenant_id) & (Job.status == job.status)
-    if not changed(session, update(Job).where(same).values(values)):
-        return False
-    events.record(
-        session,
-        tenant_id=job.tenant_id,
-        job_id=job.id,
-        fence=job.fence,
-        level="info",
-        type="message" if running else "status",
-        message="Asked to cancel." if running else "Cancelled before it ran.",
-        data={"requested_action": RequestedAction.CANCEL}
-        if running
-        else {"from": job.status, "to": JobStatus.CANCELLED},
-    )
-    return True
 
 
 def history(session: Session, tenant_id: str, job_id: str, window: Window) -> Slice[JobEvent]:

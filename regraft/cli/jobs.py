@@ -1,4 +1,4 @@
-"""`regraft jobs …`: submit, follow, list, show, cancel, events; may import typer and the client."""
+"""`regraft jobs …`: submit, follow, list, show, steer, events; may import typer and the client."""
 
 from pathlib import Path
 from typing import Annotated
@@ -127,6 +127,30 @@ def cancel(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
     """Cancel a job; what it made is dropped."""
     with connect(ctx) as client:
         found = client.jobs.cancel(job)
+    show(found, render.job(found), as_json=as_json)
+
+
+@app.command()
+def stop(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
+    """End the training of a running job now and keep the best model."""
+    with connect(ctx) as client:
+        found = client.jobs.stop(job)
+    show(found, render.job(found), as_json=as_json)
+
+
+@app.command()
+def pause(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
+    """Pause a job; `resume` goes on from its last checkpoint."""
+    with connect(ctx) as client:
+        found = client.jobs.pause(job)
+    show(found, render.job(found), as_json=as_json)
+
+
+@app.command()
+def resume(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
+    """Queue a paused job again."""
+    with connect(ctx) as client:
+        found = client.jobs.resume(job)
     show(found, render.job(found), as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""Jobs: submit, read, cancel, their events and metrics, and waiting for their end.
+"""Jobs: submit, read, steer, their events and metrics, and waiting for their end.
 
 May import the contract and this package's own modules.
 """
@@ -61,6 +61,18 @@ class Jobs:
     def cancel(self, job: str) -> Job:
         """Ask for the end of a job; a running one is `cancelling` until its worker hears of it."""
         return self._transport.post(path("jobs", job, "cancel"), Job, {})
+
+    def stop(self, job: str) -> Job:
+        """Ask a running job to end training now and keep the best model so far."""
+        return self._transport.post(path("jobs", job, "stop"), Job, {})
+
+    def pause(self, job: str) -> Job:
+        """Pause a job; a running one is `pausing` until its checkpoint is stored."""
+        return self._transport.post(path("jobs", job, "pause"), Job, {})
+
+    def resume(self, job: str) -> Job:
+        """Queue a paused job again, to go on from its last checkpoint."""
+        return self._transport.post(path("jobs", job, "resume"), Job, {})
 
     def queue(self) -> QueueShare:
         """Return what this merchant gets of the devices now, and why."""

@@ -4,6 +4,7 @@ The job's seed says how it behaves (`Behaviour`), its epochs how many millisecon
 """
 
 import hashlib
+import json
 import os
 import queue
 import signal
@@ -19,18 +20,20 @@ from regraft.contract.resources import Progress
 from worker.engine.messages import (
     BlobRef,
     Cancel,
+    CheckpointReport,
     Done,
     EventReport,
     Failed,
     Message,
     MetricsReport,
+    Pause,
+    Paused,
     Produced,
     ProducedFile,
     ProgressReport,
     Ready,
     Run,
     Segment,
-    Stop,
     ToTrainer,
     to_trainer,
 )
@@ -39,6 +42,7 @@ from worker.line_process import PARENT_VARIABLE
 
 COMMAND = (sys.executable, "-m", "tests.support.light_trainer")
 _TICK_SECONDS = 0.05
+_CHECKPOINT_SECONDS = 0.25
 
 
 class Behaviour(IntEnum):
@@ -53,6 +57,9 @@ class Behaviour(IntEnum):
     FAIL_FOR_NOW = 6
     RUN_OUT_OF_MEMORY = 7
     TALK_NONSENSE = 8
+    KILL_SUPERVISOR = 9
+    DIE_AFTER_CHECKPOINT = 9
+    LIE_ABOUT_CHECKPOINT = 10
 
 
 def main() -> None:
@@ -77,6 +84,8 @@ def _run(spec: RunSpec, lines: "queue.Queue[ToTrainer]") -> None:
     behaviour = Behaviour(spec.spec.seed)
     if behaviour is Behaviour.DIE:
         os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour is Behaviour.KILL_SUPERVISOR:
+        os.kill(os.getppid(), signal.SIGKILL)
     if behaviour is Behaviour.HANG:
         time.sleep(3600)
     if behaviour is Behaviour.SHOW_ENVIRONMENT:
@@ -87,10 +96,19 @@ def _run(spec: RunSpec, lines: "queue.Queue[ToTrainer]") -> None:
         _say(Failed(code=ErrorCode.TRANSIENT, message="The disk is busy."))
     elif behaviour is Behaviour.RUN_OUT_OF_MEMORY:
         _say(Failed(code=ErrorCode.OUT_OF_MEMORY, message="Batch 1 does not fit."))
-    elif _work(spec, lines, 60.0 if behaviour is Behaviour.TRAIN_LONG else _seconds(spec)):
-        _deliver(spec, lie=behaviour is Behaviour.LIE)
     else:
+        _train(spec, lines, behaviour)
+
+
+def _train(spec: RunSpec, lines: "queue.Queue[ToTrainer]", behaviour: Behaviour) -> None:
+    seconds = 60.0 if behaviour is Behaviour.TRAIN_LONG else _seconds(spec)
+    ended = _Work(spec, lines, behaviour, seconds).run()
+    if isinstance(ended, Cancel):
         _say(Failed(code=None, message="Cancelled."))
+    elif isinstance(ended, Pause):
+        _say(Paused())
+    else:
+        _deliver(spec, lie=behaviour is Behaviour.LIE)
 
 
 def _seconds(spec: RunSpec) -> float:
@@ -98,24 +116,63 @@ def _seconds(spec: RunSpec) -> float:
     return 0.0 if epochs == "auto" else epochs / 1000
 
 
-def _work(spec: RunSpec, lines: "queue.Queue[ToTrainer]", seconds: float) -> bool:
-    """Report and wait; return False once cancelled, True at the end or when told to stop."""
-    began = time.monotonic()
-    step = 0
-    while (spent := time.monotonic() - began) < seconds:
-        fraction = spent / seconds
-        _say(ProgressReport(progress=Progress(phase="training", fraction=fraction)))
-        _say(MetricsReport(step=step, values={"loss": 1 - fraction}))
-        step += 1
-        try:
-            message = lines.get(timeout=min(_TICK_SECONDS, seconds - spent))
-        except queue.Empty:
-            continue
-        if isinstance(message, Cancel):
-            return False
-        if isinstance(message, Stop):
-            return True
-    return True
+class _Work:
+    """Waiting in place of training; a checkpoint says how long this job has waited so far."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        lines: "queue.Queue[ToTrainer]",
+        behaviour: Behaviour,
+        seconds: float,
+    ) -> None:
+        self._spec, self._lines, self._behaviour = spec, lines, behaviour
+        self._seconds = seconds
+        self._before, self._step = _resumed(spec)
+        self._began = self._saved = time.monotonic()
+
+    def run(self) -> ToTrainer | None:
+        """Report and wait; return what ended it, None for the end of the work."""
+        while (spent := self._spent()) < self._seconds:
+            fraction = spent / self._seconds
+            _say(ProgressReport(progress=Progress(phase="training", fraction=fraction)))
+            _say(MetricsReport(step=self._step, values={"loss": 1 - fraction}))
+            self._step += 1
+            if time.monotonic() - self._saved > _CHECKPOINT_SECONDS:
+                self._save()
+            try:
+                message = self._lines.get(timeout=min(_TICK_SECONDS, self._seconds - spent))
+            except queue.Empty:
+                continue
+            if isinstance(message, Pause):
+                self._save()
+            return message
+        return None
+
+    def _spent(self) -> float:
+        return self._before + time.monotonic() - self._began
+
+    def _save(self) -> None:
+        self._saved = time.monotonic()
+        data = json.dumps({"spent": self._spent(), "step": self._step}).encode()
+        path = self._spec.workspace / f"checkpoint-{self._step}.json"
+        path.write_bytes(data)
+        lies = self._behaviour is Behaviour.LIE_ABOUT_CHECKPOINT
+        sha256 = hashlib.sha256(b"else" if lies else data).hexdigest()
+        report = CheckpointReport(path=path, sha256=sha256, size=len(data), step=self._step)
+        _say(report)
+        if self._behaviour is Behaviour.DIE_AFTER_CHECKPOINT:
+            time.sleep(_CHECKPOINT_SECONDS)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _resumed(spec: RunSpec) -> tuple[float, int]:
+    """Return how long and how many steps earlier attempts have worked."""
+    if spec.resume_from is None:
+        return 0.0, 0
+    saved = json.loads(spec.resume_from.read_bytes())
+    _say(EventReport(message="Resumed.", data={"step": saved["step"]}))
+    return saved["spent"], saved["step"]
 
 
 def _deliver(spec: RunSpec, *, lie: bool) -> None:

@@ -31,8 +31,6 @@ class Attempt:
         spent = self.claim.seconds_before + time.monotonic() - self.began
         if spent > seconds_allowed(self.claim.spec):
             return outcome.failed_with(self.claim, deadline_error(self.claim.spec))
-        if self.station.drain.is_set():
-            return outcome.released(self.claim)
         return None
 
     @property
@@ -40,9 +38,14 @@ class Attempt:
         """Whether the user wishes to cancel."""
         return self.heart.wish is RequestedAction.CANCEL
 
-    def check(self) -> None:
-        """Raise `InterruptedRunError` if the attempt must end, or is wished to."""
+    def check(self, *, finishing: bool = False) -> None:
+        """Raise `InterruptedRunError` if the attempt must end, or is wished to.
+
+        A run that is `finishing` is not given back to a shutdown: storing its model is short.
+        """
         found = self.interruption()
+        if found is None and self.station.drain.is_set() and not finishing:
+            found = outcome.released(self.claim)
         if found is None and self.is_unwanted:
             found = outcome.cancelled(self.claim)
         if found is not None:

@@ -84,6 +84,11 @@ def released(claim: Claim) -> Outcome:
     return Outcome("released", lambda session: requeue.release(session, claim))
 
 
+def paused(claim: Claim) -> Outcome:
+    """The user's wish was followed; the job goes on from its last checkpoint."""
+    return Outcome("paused", lambda session: requeue.pause(session, claim))
+
+
 def retried(claim: Claim, settings: Settings, message: str) -> Outcome:
     """Something outside the job failed, for now."""
 

@@ -27,7 +27,7 @@ def publish(attempt: Attempt, produced: Produced) -> list[NewFile]:
     for file in produced.files:
         _check_file(file, paths)
     for blob in produced.blobs:
-        attempt.check()
+        attempt.check(finishing=True)
         _store(attempt, blob)
     return [_as_ranges(attempt, file) for file in produced.files]
 

@@ -5,18 +5,16 @@ import time
 from core.logs import logger
 from db.lifecycle.finish import Trained
 from regraft.contract.errors import ErrorCode
-from regraft.contract.status import RequestedAction
 from worker.engine.messages import (
-    Cancel,
     Done,
     EventReport,
     Failed,
     FromTrainer,
     MetricsReport,
+    Paused,
     Produced,
     ProgressReport,
     Run,
-    Stop,
 )
 from worker.engine.runspec import RunSpec
 from worker.line_process import ProcessEndedError
@@ -25,6 +23,7 @@ from worker.supervisor.attempt import Attempt
 from worker.supervisor.materialise import run_spec
 from worker.supervisor.outcome import InterruptedRunError, Outcome
 from worker.supervisor.publish import ProducedError, publish
+from worker.supervisor.requests import Requests
 
 _TICK_SECONDS = 0.2
 _log = logger(__name__)
@@ -44,8 +43,7 @@ class _Training:
         self._spec = spec
         self._trainer = attempt.station.trainer.take()
         self._produced: Produced | None = None
-        self._cancelled_at: float | None = None
-        self._asked_to_stop = False
+        self._requests = Requests(attempt, self._trainer)
         self._heard = time.monotonic()
 
     def run(self) -> Outcome:
@@ -75,14 +73,7 @@ class _Training:
         found = attempt.interruption()
         if found is not None:
             raise InterruptedRunError(found)
-        if attempt.is_unwanted and self._cancelled_at is None:
-            self._cancelled_at = time.monotonic()
-            self._trainer.send(Cancel().line())
-        if attempt.heart.wish is RequestedAction.STOP and not self._asked_to_stop:
-            self._asked_to_stop = True
-            self._trainer.send(Stop().line())
-        if self._cancelled_at and time.monotonic() - self._cancelled_at > timings.kill_grace:
-            raise InterruptedRunError(outcome.cancelled(attempt.claim))
+        self._requests.follow()
         if time.monotonic() - self._heard > timings.stall:
             message = f"The trainer said nothing for {timings.stall:g} seconds."
             raise InterruptedRunError(attempt.lost(ErrorCode.STALLED, message))
@@ -99,6 +90,8 @@ class _Training:
                 heart.metrics(message.step, message.values)
             case Produced():
                 self._produced = message
+            case Paused():
+                return self._requests.ending or outcome.released(self._attempt.claim)
             case Done():
                 return self._done(message)
             case Failed():
@@ -109,7 +102,7 @@ class _Training:
 
     def _done(self, done: Done) -> Outcome:
         attempt, spec = self._attempt, self._spec.spec
-        if self._cancelled_at is not None:
+        if self._requests.is_cancelled:
             return outcome.cancelled(attempt.claim)
         try:
             files = publish(attempt, self._produced or Produced(blobs=[], files=[]))
@@ -131,9 +124,9 @@ class _Training:
         return outcome.trained(attempt.claim, result)
 
     def _failed(self, failed: Failed) -> Outcome:
-        attempt = self._attempt
-        if self._cancelled_at is not None:
-            return outcome.cancelled(attempt.claim)
+        attempt, ending = self._attempt, self._requests.ending
+        if ending is not None and (failed.code is None or self._requests.is_cancelled):
+            return ending
         if failed.code is ErrorCode.TRANSIENT:
             return outcome.retried(attempt.claim, attempt.station.settings, failed.message)
         if failed.code in {None, ErrorCode.OUT_OF_MEMORY, ErrorCode.TRAINER_FAILED}:
@@ -143,6 +136,5 @@ class _Training:
 
     def _died(self, ended: ProcessEndedError) -> Outcome:
         self._attempt.station.trainer.discard()
-        if self._cancelled_at is not None:
-            return outcome.cancelled(self._attempt.claim)
-        return self._attempt.lost(ErrorCode.WORKER_LOST, f"The trainer died ({ended.how}).")
+        message = f"The trainer died ({ended.how})."
+        return self._requests.ending or self._attempt.lost(ErrorCode.WORKER_LOST, message)

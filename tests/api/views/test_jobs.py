@@ -56,6 +56,17 @@ def test_cancel(api: Api, acme: Merchant) -> None:
     assert len(api.get(f"/v1/jobs/{job}/events", acme).get_json()["data"]) == 2
 
 
+def test_pause_and_resume(api: Api, acme: Merchant) -> None:
+    """A merchant could not let an urgent job go first."""
+    job = api.submit(acme, api.ready_dataset(acme)).get_json()["id"]
+    for verb, status in (("pause", "paused"), ("resume", "queued")):
+        answer = api.post(f"/v1/jobs/{job}/{verb}", acme)
+        assert (answer.status_code, answer.get_json()["status"]) == (202, status)
+    refused = api.post(f"/v1/jobs/{job}/stop", acme)
+    assert (refused.status_code, error_of(refused)["code"]) == (409, "conflict")
+    assert "queued" in error_of(refused)["message"]
+
+
 def test_lists_are_paged(api: Api, acme: Merchant) -> None:
     """A dashboard would miss jobs or show them twice."""
     dataset = api.ready_dataset(acme)

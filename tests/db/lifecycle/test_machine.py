@@ -39,7 +39,10 @@ _LEGAL = {
     (None, "queued"),
     ("queued", "running"),
     ("queued", "cancelled"),
-    *(("running", to) for to in ("queued", "succeeded", "failed", "cancelled")),
+    ("queued", "paused"),
+    ("paused", "queued"),
+    ("paused", "cancelled"),
+    *(("running", to) for to in ("queued", "paused", "succeeded", "failed", "cancelled")),
 }
 _MOVES: dict[str, Callable[[Claim], Callable[[Session], object]]] = {
     "renew": lambda held: partial(heartbeat.beat, held=held, report=Report(), lease=60),
@@ -47,6 +50,7 @@ _MOVES: dict[str, Callable[[Claim], Callable[[Session], object]]] = {
     "fail": lambda held: partial(finish.fail, held=held, error=ERROR),
     "cancelled": lambda held: partial(finish.cancel, held=held),
     "release": lambda held: partial(requeue.release, held=held),
+    "pause": lambda held: partial(requeue.pause, held=held),
     "retry": lambda held: partial(requeue.retry, held=held, message="Busy.", max_retries=3),
     "lose": lambda held: partial(requeue.lose, held=held, error=ERROR, max_losses=3),
 }
@@ -99,16 +103,15 @@ class Moves(RuleBasedStateMachine):
         """The reaper passes."""
         reap(self.database, max_losses=3)
 
-    @rule(job_id=queued)
-    def wish(self, job_id: str) -> None:
-        """The merchant cancels, whatever the job is doing."""
+    @rule(job_id=queued, steer=st.sampled_from([jobs.cancel, jobs.pause, jobs.stop, jobs.resume]))
+    def wish(self, job_id: str, steer: Callable[..., object]) -> None:
+        """The merchant cancels, pauses, stops or resumes, whatever the job is doing."""
         with self.database.write() as session:
             before = guard.whereabouts(session, job_id)
             try:
-                jobs.cancel(session, self.tenant_id, job_id)
+                steer(session, self.tenant_id, job_id)
             except RefusedError:
-                assert before is not None
-                assert before.status in TERMINAL
+                assert guard.whereabouts(session, job_id) == before
 
     @invariant()
     def results_belong_to_successes(self) -> None:
@@ -134,6 +137,14 @@ class Moves(RuleBasedStateMachine):
                 found = guard.whereabouts(session, job_id)
             assert found is not None
             assert found.status == moves[-1][1]
+
+    @invariant()
+    def leases_belong_to_running_jobs(self) -> None:
+        """A paused job that held a lease would be taken for a dead worker's."""
+        mine = Job.id.in_(self.jobs)
+        with self.database.read() as session:
+            held = session.scalars(select(Job.status).where(mine, Job.lease_until.is_not(None)))
+            assert set(held) <= {"running"}
 
 
 def test_no_order_of_moves_breaks_a_job(database: Database) -> None:

@@ -397,3 +397,34 @@ def test_slots_come_and_go(database: Database, slot: str) -> None:
         slots.register(session, slot, device_class="cpu", lease=60)
         slots.remove(session, slot)
         assert session.scalars(select(WorkerSlot)).all() == []
+
+
+@pytest.mark.parametrize("move", ["pause", "release", "retry", "lose"])
+def test_a_wish_to_pause_outlives_its_worker(
+    database: Database, queued: str, take: Take, move: str
+) -> None:
+    """A job paused in the moment that its worker dies would start again on another."""
+    held = take(queued)
+    moves: dict[str, Callable[[Session], object]] = {
+        "pause": partial(requeue.pause, held=held),
+        "release": partial(requeue.release, held=held),
+        "retry": partial(requeue.retry, held=held, message="Busy.", max_retries=3),
+        "lose": partial(requeue.lose, held=held, error=ERROR, max_losses=3),
+    }
+    _wish(database, queued, RequestedAction.PAUSE)
+    assert _do(database, moves[move]) is JobStatus.PAUSED
+    row = job(database, queued)
+    assert (row.status, row.lease_until, row.owner, row.requested_action) == (
+        *("paused", None, None, None),
+    )
+    assert history(database, queued)[-1] == ("running", "paused")
+
+
+def test_a_wish_to_stop_outlives_its_worker(database: Database, queued: str, take: Take) -> None:
+    """A job told to stop would train to its end after all, at the merchant's cost."""
+    held = take(queued)
+    _wish(database, queued, RequestedAction.STOP)
+    assert _do(database, partial(requeue.release, held=held)) is JobStatus.QUEUED
+    assert job(database, queued).requested_action == "stop"
+    take(queued)
+    assert job(database, queued).requested_action == "stop"

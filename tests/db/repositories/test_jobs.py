@@ -115,6 +115,65 @@ def test_an_ended_job_cannot_be_cancelled(database: Database, acme: Merchant, st
     assert len(_told(database, acme, job_id)) == 1
 
 
+STEERED: list[tuple[str, str | None, str, str, str | None]] = [
+    ("queued", None, "pause", "paused", None),
+    ("paused", None, "pause", "paused", None),
+    ("paused", None, "resume", "queued", None),
+    ("paused", None, "cancel", "cancelled", None),
+    ("running", None, "pause", "running", "pause"),
+    ("running", "pause", "pause", "running", "pause"),
+    ("running", None, "stop", "running", "stop"),
+    ("running", "pause", "cancel", "running", "cancel"),
+]
+
+
+@pytest.mark.parametrize(("status", "wish", "verb", "then", "wished"), STEERED)
+def test_what_may_be_asked(  # noqa: PLR0917 -- one row of the table
+    database: Database,
+    acme: Merchant,
+    status: str,
+    wish: str | None,
+    verb: str,
+    then: str,
+    wished: str | None,
+) -> None:
+    """A merchant could not free the devices for what is urgent, and go on later."""
+    job_id = _submit(database, acme, _dataset(database, acme))
+    _set(database, job_id, status=status, requested_action=wish)
+    with database.write() as session:
+        row = getattr(jobs, verb)(session, acme.tenant_id, job_id).job
+    assert (row.status, row.requested_action) == (then, wished)
+    told = _told(database, acme, job_id)[1:]
+    moved = (status, wish) != (then, wished)
+    assert told == ([("status", then) if then != status else ("message", None)] if moved else [])
+    assert (row.finished_at is not None) == (then == "cancelled")
+
+
+REFUSED: list[tuple[str, str | None, str, str]] = [
+    ("queued", None, "stop", "is queued"),
+    ("queued", None, "resume", "is queued"),
+    ("running", None, "resume", "is running"),
+    ("running", "pause", "resume", "is pausing"),
+    ("running", "pause", "stop", "is pausing"),
+    ("running", "stop", "pause", "is stopping"),
+    ("running", "cancel", "pause", "is cancelling"),
+    ("paused", None, "stop", "is paused"),
+    *(("succeeded", None, verb, "is succeeded") for verb in ("pause", "resume", "stop")),
+]
+
+
+@pytest.mark.parametrize(("status", "wish", "verb", "message"), REFUSED)
+def test_what_may_not_be_asked(  # noqa: PLR0917 -- one row of the table
+    database: Database, acme: Merchant, status: str, wish: str | None, verb: str, message: str
+) -> None:
+    """A job would end in a status that nobody asked for, or come back from the dead."""
+    job_id = _submit(database, acme, _dataset(database, acme))
+    _set(database, job_id, status=status, requested_action=wish)
+    with database.write() as session, pytest.raises(ConflictError, match=message):
+        getattr(jobs, verb)(session, acme.tenant_id, job_id)
+    assert len(_told(database, acme, job_id)) == 1
+
+
 def test_two_cancels_at_once_tell_once(database: Database, acme: Merchant) -> None:
     """A job's history would show it cancelled twice."""
     job_id = _submit(database, acme, _dataset(database, acme))

@@ -207,6 +207,36 @@ def test_a_stopped_job_keeps_its_model(
     assert _models(database) == 1
 
 
+def test_a_paused_job_leaves_its_device(
+    database: Database, station: Station, submitted: Submit
+) -> None:
+    """A pause would keep the device, or cost the warm trainer."""
+    job_id = submitted(Behaviour.TRAIN_LONG)
+    with supervised(station, job_id):
+        wait_for(lambda: _is_training(database, job_id))
+        pid = _trainer_pid(station)
+        _wish(database, job_id, RequestedAction.PAUSE)
+    row = job(database, job_id)
+    assert (row.status, row.lease_until, row.lost_count) == ("paused", None, 0)
+    assert history(database, job_id) == [*START, ("running", "paused")]
+    assert _is_alive(pid)
+    with database.read() as session:
+        assert session.get_one(WorkerSlot, station.slot_id).job_id is None
+
+
+def test_a_trainer_that_does_not_pause_is_killed(
+    database: Database, station: Station, submitted: Submit
+) -> None:
+    """A hung trainer would make a job impossible to pause."""
+    job_id = submitted(Behaviour.HANG)
+    with supervised(station, job_id):
+        wait_for(lambda: job(database, job_id).status == "running")
+        pid = _trainer_pid(station)
+        _wish(database, job_id, RequestedAction.PAUSE)
+    assert job(database, job_id).status == "paused"
+    assert not _is_alive(pid)
+
+
 def test_a_silent_trainer_is_stalled(
     database: Database, light: Settings, submitted: Submit
 ) -> None:
