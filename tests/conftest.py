@@ -3,6 +3,7 @@
 Each test gets a database of its own, copied from one that the real migrations built.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,14 @@ SCALED = Timings(
     kill_grace=2.0,
     drain=10.0,
 )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat the tests of faults: each time another moment is hit."""
+    repeats = int(os.environ.get("FAULT_REPEATS", "1"))
+    if repeats > 1 and metafunc.definition.get_closest_marker("fault"):
+        metafunc.fixturenames.append("repeat")
+        metafunc.parametrize("repeat", range(repeats))
 
 
 @pytest.fixture(scope="session")

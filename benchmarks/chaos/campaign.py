@@ -132,6 +132,7 @@ def _verdict(options: Options, service: Cluster, journal: Journal) -> Iterator[s
         found = oracle.histories(session)
         yield from oracle.every_job_ended(session, journal)
         yield from oracle.nothing_is_doubled(session)
+        yield from oracle.submissions_are_single(session)
         yield from oracle.moves_are_legal(session, found)
         yield from oracle.failures_are_explained(session, journal, options.db)
     yield from oracle.results_are_whole(service.database)

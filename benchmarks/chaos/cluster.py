@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+from sqlalchemy import select
+
 from benchmarks.chaos.options import TIMINGS, Options
 from core.queues import INGEST_CLASS
 from core.settings import Settings
 from db.migrate import upgrade
+from db.models import WorkerSlot
 from db.session import Database
 from deploy.redis import EmbeddedRedis, free_port
 from tests.support import light_trainer
@@ -96,10 +99,9 @@ class Cluster:
         wait_for(lambda: len(self.slots()) >= len(self.workers), _READY_SECONDS)
 
     def slots(self) -> dict[int, str | None]:
-        """Return the job that each live slot runs, by the process id of its Celery child."""
-        query = "SELECT pid, job_id FROM worker_slot"
-        with self.database.engine.connect() as connection:
-            rows = connection.exec_driver_sql(query).all()
+        """Return the job that each slot runs, by the process id of its Celery child."""
+        with self.database.read() as session:
+            rows = session.execute(select(WorkerSlot.pid, WorkerSlot.job_id)).all()
         return {row.pid: row.job_id for row in rows}
 
     def tree(self, name: str) -> list[int]:

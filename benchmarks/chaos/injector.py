@@ -25,6 +25,7 @@ from worker.app import app
 
 Dice = random.Random
 Heal = Callable[[], object]
+_AIMED_SHARE = 0.8
 _FORGED = "job_00000000000000000000000000"
 _JUNK = ("[]", "[null]", '["job_x"]', "[7]", '["a", "b"]', '[{"a": 1}]', '[["x"]]')
 _GARBAGE = (b"\x80garbage", b'{"body": "x"}', b"[1]", b"null")
@@ -50,6 +51,11 @@ class Injector:
         """Do what is due of the agenda, or all of it."""
         while self._agenda and (everything or self._agenda[0][0] <= time.monotonic()):
             heapq.heappop(self._agenda)[2]()
+
+    @property
+    def is_healing(self) -> bool:
+        """Whether something has yet to heal."""
+        return bool(self._agenda)
 
     def _later(self, seconds: float, action: Heal) -> None:
         heapq.heappush(self._agenda, (time.monotonic() + seconds, next(self._numbers), action))
@@ -114,11 +120,20 @@ class Injector:
         ]
         if not ready:
             return None, None, None
-        name = dice.choice(ready)
-        below = children(self._cluster.process(name).pid)
-        child = below[0] if below else None
+        name = dice.choice(self._busy(ready) if dice.random() < _AIMED_SHARE else ready)
+        child = self._child(name)
         trainers = [] if child is None else children(child)
         return name, child, trainers[0] if trainers else None
+
+    def _child(self, name: str) -> int | None:
+        return next(iter(children(self._cluster.process(name).pid)), None)
+
+    def _busy(self, names: list[str]) -> list[str]:
+        """Return those of some workers that run a job, or all if none does."""
+        running: dict[int, str | None] = {}
+        with contextlib.suppress(SQLAlchemyError):
+            running = self._cluster.slots()
+        return [name for name in names if running.get(self._child(name) or 0)] or names
 
     def _dies(
         self,
@@ -163,7 +178,7 @@ class Injector:
             return
         self._journal.inject(Fault.KILL_API)
         below = children(self._cluster.process(name).pid)
-        if below and dice.choice((True, False)):
+        if below and dice.choice("wm") == "w":
             strike(below[0], signal.SIGKILL)
         else:
             self._cluster.kill(name)

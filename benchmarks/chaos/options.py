@@ -32,7 +32,7 @@ class Options:
     db: Kind = "sqlite"
     real: bool = False
     workers: int = 3
-    fault_every: float = 3.0
+    fault_every: float = 2.0
 
 
 def from_environment(home: Path) -> Options:

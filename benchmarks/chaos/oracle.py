@@ -37,6 +37,8 @@ _UNAVAILABLE = 503
 _AFTERMATH_SECONDS = 12.0
 _LIVES = 3
 _FILES_CHECKED = 4000
+# Celery's empty folder, torch's compiler cache, ONNX Runtime's session id.
+_OF_LIBRARIES = ("pymp-", "torchinductor_", ".ses")
 
 
 class Move(NamedTuple):
@@ -72,7 +74,7 @@ def every_job_ended(session: Session, journal: Journal) -> Iterator[str]:
 
 
 def nothing_is_doubled(session: Session) -> Iterator[str]:
-    """I2: one result and one model for each success, and one job for each submission."""
+    """I2: one result for each success, and one model for each training that succeeded."""
     succeeded = set(session.scalars(select(Job.id).where(Job.status == JobStatus.SUCCEEDED)))
     results = list(session.scalars(select(JobResult.job_id)))
     train = select(JobResult.job_id).join(Job).where(Job.kind == JobKind.TRAIN)
@@ -82,6 +84,10 @@ def nothing_is_doubled(session: Session) -> Iterator[str]:
         yield f"I2 {len(results)} results of {len(succeeded)} successes"
     if sorted(models) != sorted(trained):
         yield f"I2 {len(models)} models of {len(trained)} trainings"
+
+
+def submissions_are_single(session: Session) -> Iterator[str]:
+    """I2: a merchant who insists with one key gets one job; the campaign's names are unique."""
     twice = select(Job.name).where(Job.kind == "train").group_by(Job.tenant_id, Job.name)
     for name in session.scalars(twice.having(func.count() > 1)):
         yield f"I2 {name} was submitted once and queued twice"
@@ -172,7 +178,7 @@ def _tree(pid: int) -> Iterable[int]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield what lies in a folder, but for the empty ones that a killed Celery leaves."""
+    """Yield what lies in a folder, but for what libraries leave when they are killed."""
     for path in folder.iterdir() if folder.is_dir() else ():
-        if not (path.name.startswith("pymp-") and not any(path.iterdir())):
+        if not path.name.startswith(_OF_LIBRARIES):
             yield path
