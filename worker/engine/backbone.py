@@ -1,6 +1,6 @@
 """Build the backbone of a catalogue record, with its real weights or, when asked, with none.
 
-May import torch, timm, safetensors and the contract.
+May import torch, torchvision, timm, safetensors and the contract.
 """
 
 import functools
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import timm
 import torch
+import torchvision
 from safetensors import SafetensorError
 from torch import nn
 
@@ -17,8 +18,6 @@ from regraft.contract.catalog import BACKBONES, BackboneRecord
 from regraft.contract.errors import ErrorCode
 from worker.engine import weights
 from worker.engine.failures import EngineError
-
-CLASSIFIER = "classifier"
 
 
 class Backbone(NamedTuple):
@@ -38,19 +37,23 @@ def prepared(name: str, weights_dir: Path | None) -> Backbone:
     Raises:
         EngineError: WEIGHTS_MISSING where the file is not there or not the published one.
     """
-    record = BACKBONES[name]
+    return of_record(BACKBONES[name], weights_dir)
+
+
+def of_record(record: BackboneRecord, weights_dir: Path | None) -> Backbone:
+    """Return the backbone of a record, as `prepared` does."""
     path = weights.locate(record, weights_dir)
     facts = path.stat()
-    return _built(name, path, facts.st_mtime_ns, facts.st_size)
+    return _built(record, path, facts.st_mtime_ns, facts.st_size)
 
 
 @functools.lru_cache(maxsize=4)
-def _built(name: str, path: Path, _mtime_ns: int, _size: int) -> Backbone:
-    record = BACKBONES[name]
-    module: Any = timm.create_model(record.architecture, pretrained=False)
+def _built(record: BackboneRecord, path: Path, _mtime_ns: int, _size: int) -> Backbone:
+    module = _architecture(record)
     state = _state(record, path, module.state_dict())
-    module.reset_classifier(0)
-    state = {key: value for key, value in state.items() if not key.startswith(f"{CLASSIFIER}.")}
+    module.set_submodule(record.classifier, nn.Identity())
+    head = f"{record.classifier}."
+    state = {key: value for key, value in state.items() if not key.startswith(head)}
     _load_strictly(module, state, path)
     if path.suffix == ".safetensors":
         weights.check_tensors(record, path, state)
@@ -59,10 +62,18 @@ def _built(name: str, path: Path, _mtime_ns: int, _size: int) -> Backbone:
     return Backbone(record, module.to(memory_format=torch.channels_last))
 
 
-def _state(record: BackboneRecord, path: Path, timm_names: Iterable[str]) -> weights.State:
-    """Return the tensors of a weight file under timm's names, or say why it is none."""
+def _architecture(record: BackboneRecord, **options: int) -> nn.Module:
+    """Return the network with its classifier and random weights."""
+    models: Any = torchvision.models
+    build: Any = timm.create_model if record.library == "timm" else models.get_model
+    module: nn.Module = build(record.architecture, **options)
+    return module
+
+
+def _state(record: BackboneRecord, path: Path, names: Iterable[str]) -> weights.State:
+    """Return the tensors of a weight file under the network's names, or say why it is none."""
     try:
-        return weights.renamed(weights.load(record, path), timm_names)
+        return weights.renamed(weights.load(record, path), names)
     except (SafetensorError, LookupError, ValueError) as error:
         raise EngineError(
             ErrorCode.WEIGHTS_MISSING, f"{path} holds no weights of {record.name}: {error}"
@@ -86,7 +97,5 @@ def untrained(record: BackboneRecord, num_classes: int, seed: int) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module: nn.Module = timm.create_model(
-            record.architecture, pretrained=False, num_classes=num_classes
-        )
+        module = _architecture(record, num_classes=num_classes)
     return module.to(memory_format=torch.channels_last)

@@ -1,14 +1,20 @@
-"""How the engine talks outward: progress, events, metrics, and the wishes to stop or cancel.
+"""How the engine talks outward: progress, events, metrics, checkpoints, and wishes.
 
 `Context` does nothing with any of it and is complete; whoever listens overrides it.
 May import the contract and the standard library.
 """
+
+from pathlib import Path
 
 from regraft.contract.status import EventLevel, Phase
 
 
 class RunCancelledError(Exception):
     """The run was cancelled between two steps."""
+
+
+class RunPausedError(Exception):
+    """The run was paused; its last checkpoint, where it had anything to keep, came before."""
 
 
 class Context:
@@ -25,6 +31,9 @@ class Context:
     def metrics(self, step: int, **values: float) -> None:
         """Report values of named series at one step; names use `_`, all values are finite."""
 
+    def checkpoint(self, path: Path, sha256: str, size: int, step: int, epoch: int) -> None:
+        """Say that a checkpoint lies whole at `path`; `step` orders those of a run."""
+
     def should_cancel(self) -> bool:
         """Tell whether the run is to end without a result."""
         return False
@@ -33,7 +42,21 @@ class Context:
         """Tell whether training is to end early, with the best result so far."""
         return False
 
+    def should_pause(self) -> bool:
+        """Tell whether the run is to write a checkpoint and end, to be resumed from it."""
+        return False
+
     def check(self) -> None:
-        """Raise `RunCancelledError` if the run is to be cancelled; called between any two steps."""
+        """Raise what ends the run, cancel or pause; called between any two steps.
+
+        Where something would be lost by a pause, `check_cancelled` is called in its place, and
+        the pause is heeded with a checkpoint.
+        """
+        self.check_cancelled()
+        if self.should_pause():
+            raise RunPausedError
+
+    def check_cancelled(self) -> None:
+        """Raise `RunCancelledError` if the run is to be cancelled."""
         if self.should_cancel():
             raise RunCancelledError

@@ -7,6 +7,7 @@ threads. May import torch, numpy, Pillow and the contract.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 
 from regraft.contract.catalog import BackboneRecord
 from worker.engine.data import Image
-from worker.engine.shipped.predict import Floats, Settings, prepare
+from worker.engine.shipped.predict import Bytes, Floats, Settings, prepare, square
 
 _THREADS = 2
 _AHEAD = 96  # images decoded before they are needed
@@ -66,6 +67,22 @@ def batches(images: Sequence[Image], settings: Settings, size: int) -> Iterator[
 
 def _one(image: Image, settings: Settings) -> Floats:
     return prepare(image.read(), settings)
+
+
+def squares(images: Sequence[Image], settings: Settings) -> Iterator[Bytes]:
+    """Yield each image as uint8 [3, resize, resize]: the whole middle, for crops to choose from.
+
+    Raises:
+        ValueError: an image cannot be decoded.
+    """
+    whole = Settings(**settings | {"input_size": settings["resize"]})
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for start in range(0, len(images), _AHEAD):
+            yield from pool.map(partial(_square, settings=whole), images[start : start + _AHEAD])
+
+
+def _square(image: Image, settings: Settings) -> Bytes:
+    return square(image.read(), settings).transpose(2, 0, 1)
 
 
 def _collect(images: Sequence[Image], results: Sequence["Future[Floats]"]) -> Batch:

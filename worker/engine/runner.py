@@ -15,6 +15,7 @@ from regraft.contract.metrics import JobMetrics, Metrics
 from worker.engine import backbone as backbones
 from worker.engine import evaluate
 from worker.engine.backbone import Backbone
+from worker.engine.checkpoints import CheckpointFiles
 from worker.engine.comparison import compare_with_scratch, transfer_of
 from worker.engine.context import Context
 from worker.engine.data import Image
@@ -86,6 +87,8 @@ def _fit(spec: RunSpec, backbone: Backbone, given: Inputs, context: Context) -> 
         features=given.features,
         wanted=job.hyperparameters,
         seed=job.seed,
+        workspace=spec.workspace,
+        checkpoints=_checkpoints(spec, given, context),
     )
     return STRATEGIES[job.strategy.type](task, job.strategy, context)
 
@@ -99,10 +102,26 @@ def _metrics(given: Inputs, fitted: Fitted) -> JobMetrics:
     return JobMetrics(validation=of(given.parts.validation), test=of(given.parts.test))
 
 
+def _checkpoints(spec: RunSpec, given: Inputs, context: Context) -> CheckpointFiles:
+    """Return the run's checkpoints; one may only be used if all that decides its bits agrees."""
+    identity = {
+        "spec": spec.spec.model_dump(mode="json"),
+        "training_set": _training_set(given),
+        "weights": BACKBONES[spec.spec.base.backbone].weights_fingerprint,
+        "numeric_profile": numeric_profile(),
+    }
+    return CheckpointFiles(spec.workspace / "checkpoints", identity, spec.resume_from, context)
+
+
+def _training_set(given: Inputs) -> str:
+    """Return a hash of the training images and their labels."""
+    rows = sorted(f"{image.sha256} {image.label}" for image in given.parts.train)
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+
 def _lineage(spec: RunSpec, given: Inputs) -> dict[str, object]:
     """Return what the model came from, enough to make it again."""
     record = BACKBONES[spec.spec.base.backbone]
-    rows = sorted(f"{image.sha256} {image.label}" for image in given.parts.train)
     return {
         "backbone": record.name,
         "weights_fingerprint": record.weights_fingerprint,
@@ -110,7 +129,7 @@ def _lineage(spec: RunSpec, given: Inputs) -> dict[str, object]:
         "seed": spec.spec.seed,
         "features_key": given.features.key,
         "numeric_profile": numeric_profile(),
-        "training_set_sha256": hashlib.sha256("\n".join(rows).encode()).hexdigest(),
+        "training_set_sha256": _training_set(given),
         "num_train": len(given.parts.train),
         "num_validation": len(given.parts.validation),
         "num_test": len(given.parts.test),

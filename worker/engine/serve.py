@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 from importlib import import_module
+from pathlib import Path
 from typing import TextIO
 
 from pydantic import ValidationError
@@ -18,13 +19,16 @@ from pydantic import ValidationError
 from regraft.contract.errors import ErrorCode
 from regraft.contract.resources import Progress
 from regraft.contract.status import EventLevel, Phase
-from worker.engine.context import Context, RunCancelledError
+from worker.engine.context import Context, RunCancelledError, RunPausedError
 from worker.engine.messages import (
     Cancel,
+    CheckpointReport,
     EventReport,
     Failed,
     Message,
     MetricsReport,
+    Pause,
+    Paused,
     ProgressReport,
     Ready,
     Run,
@@ -41,6 +45,7 @@ class Wishes:
     def __init__(self) -> None:
         self.cancel = threading.Event()
         self.stop = threading.Event()
+        self.pause = threading.Event()
 
 
 class Order:
@@ -88,6 +93,11 @@ class Reporter(Context):
         """Send values of named series."""
         self._channel.send(MetricsReport(step=step, values=values))
 
+    def checkpoint(self, path: Path, sha256: str, size: int, step: int, epoch: int) -> None:
+        """Send where a checkpoint lies."""
+        report = CheckpointReport(path=path, sha256=sha256, size=size, step=step, epoch=epoch)
+        self._channel.send(report)
+
     def should_cancel(self) -> bool:
         """Tell whether the supervisor sent `cancel`."""
         return self._wishes.cancel.is_set()
@@ -95,6 +105,10 @@ class Reporter(Context):
     def should_stop(self) -> bool:
         """Tell whether the supervisor sent `stop`."""
         return self._wishes.stop.is_set()
+
+    def should_pause(self) -> bool:
+        """Tell whether the supervisor sent `pause`."""
+        return self._wishes.pause.is_set()
 
 
 def main() -> int:
@@ -143,11 +157,13 @@ def _read(orders: "queue.Queue[Order]") -> None:
                 current.wishes.cancel.set()
             case Stop():
                 current.wishes.stop.set()
+            case Pause():
+                current.wishes.pause.set()
     os._exit(0)
 
 
 def _carry_out(order: Order, channel: Channel) -> None:
-    """Do one run and say how it ended: `produced` and `done`, or `failed`."""
+    """Do one run and say how it ended: `produced` and `done`, `paused`, or `failed`."""
     if order.run is None:
         channel.send(Failed(code=ErrorCode.TRAINER_FAILED, message=order.fault))
         return
@@ -156,6 +172,8 @@ def _carry_out(order: Order, channel: Channel) -> None:
         result = runner.run(order.run.spec, Reporter(channel, order.wishes))
     except RunCancelledError:
         channel.send(Failed(code=None, message="The run was cancelled."))
+    except RunPausedError:
+        channel.send(Paused())
     except Exception as error:  # noqa: BLE001 - the boundary: every end is reported
         channel.send(_failure(error))
     else:

@@ -1,10 +1,12 @@
-"""Find a backbone's published weights, prove that they are the right ones, and name them as timm.
+"""Find a backbone's published weights, and prove that they are the right ones.
+
+What was published under other names than the library's is renamed.
 
 May import torch, safetensors and the contract.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
@@ -13,14 +15,19 @@ from safetensors.torch import load_file
 
 from regraft.contract.catalog import BackboneRecord
 from regraft.contract.errors import ErrorCode
+from worker.engine import download
 from worker.engine.failures import EngineError
+from worker.engine.files import file_hash
 
+_WHOLE = 64  # digits of a sha256
 State = dict[str, torch.Tensor]
 
 # The hash of `tensor_bytes` of the published weights without their classifier: it proves a
 # .safetensors conversion, whose file has no published hash.
 TENSOR_HASHES = {
     "efficientnet_lite0": "81a026b51c1a265fcce1286ae1c295f32840c34d8ca00a1689b8e2971f70d8ed",
+    "efficientnet_lite1": "53d0d67b6dba33bc14bf2505cc74ca5a8d7af7ef712686baf0be11d6e7694de8",
+    "efficientnet_lite2": "bcd51560a9cb5580ecc8c9e4f5dd27a1b79f7118a8d3726c7c0fc9b3b47c795a",
 }
 
 _TOP = {
@@ -47,35 +54,55 @@ _OTHER_STAGES = {
 
 
 def locate(record: BackboneRecord, weights_dir: Path | None) -> Path:
-    """Return the file that holds the weights: from `weights_dir` if it is there, else the package.
+    """Return the file that holds the weights: from `weights_dir`, the package, or torch's cache.
+
+    What is in none of them is downloaded from where torchvision publishes it, if it does.
 
     Raises:
-        EngineError: WEIGHTS_MISSING, naming every place that was looked at.
+        EngineError: WEIGHTS_MISSING, naming the file, its hash, and every place it may lie in.
     """
-    packaged = _packaged(record)
-    places: list[Path] = []
-    if weights_dir is not None:
-        stems = [record.name] + ([packaged.stem] if packaged else [])
-        places = [
-            weights_dir / f"{stem}{end}" for stem in stems for end in (".safetensors", ".pth")
-        ]
-    if packaged is not None:
-        places.append(packaged)
+    places = list(_places(record, weights_dir))
     for place in places:
         if place.is_file():
             return place
-    looked = ", ".join(str(place) for place in places) or f"package {record.weights_package}"
+    if record.weights_name is not None:
+        kept = places[-1] if weights_dir is None else weights_dir / record.weights_file
+        fault = download.fetch(record, kept)
+        if fault is None:
+            return kept
+        advice = (
+            f"It could not be downloaded: {fault}. Put {record.weights_file} into {kept.parent}"
+        )
+    else:
+        advice = f"Install the package {record.weights_package}"
+    looked = ", ".join(str(place) for place in places)
     raise EngineError(
         ErrorCode.WEIGHTS_MISSING,
-        f"No weights for {record.name}: looked for {looked}; "
-        f"the file must have sha256 {record.weights_fingerprint}.",
+        f"No weights for {record.name}: looked for {looked or record.weights_file}. {advice}; "
+        f"the file must have a sha256 of {record.weights_fingerprint}"
+        f"{'' if len(record.weights_fingerprint) == _WHOLE else '...'}.",
     )
 
 
-def _packaged(record: BackboneRecord) -> Path | None:
+def _places(record: BackboneRecord, weights_dir: Path | None) -> Iterator[Path]:
+    if weights_dir is not None:
+        stem = record.weights_file.removesuffix(".pth")
+        for name in (record.name, stem):
+            if record.name in TENSOR_HASHES:
+                yield weights_dir / f"{name}.safetensors"
+            yield weights_dir / f"{name}.pth"
+    if record.weights_package is not None:
+        packaged = _packaged(record.weights_package)
+        if packaged is not None:
+            yield packaged
+    else:
+        yield Path(torch.hub.get_dir()) / "checkpoints" / record.weights_file
+
+
+def _packaged(package: str) -> Path | None:
     """Return the weight file inside the installed package, without importing the package."""
     try:
-        listed = files(record.weights_package) or []
+        listed = files(package) or []
     except PackageNotFoundError:
         return None
     found = [Path(str(entry.locate())) for entry in listed if entry.name.endswith(".pth")]
@@ -93,8 +120,7 @@ def load(record: BackboneRecord, path: Path) -> State:
     """
     if path.suffix == ".safetensors":
         return load_file(path)
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    _same_hash(path, found, record.weights_fingerprint)
+    _same_hash(path, file_hash(path), record.weights_fingerprint)
     state: State = torch.load(path, map_location="cpu", weights_only=True)
     return state
 
@@ -108,7 +134,7 @@ def check_tensors(record: BackboneRecord, path: Path, state: Mapping[str, torch.
 
 
 def _same_hash(path: Path, found: str, expected: str) -> None:
-    if found != expected:
+    if not found.startswith(expected):
         raise EngineError(
             ErrorCode.WEIGHTS_MISSING,
             f"{path} is not the published weight file: its sha256 is {found}, not {expected}.",

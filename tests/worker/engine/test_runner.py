@@ -8,11 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from regraft.contract.catalog import BACKBONES
 from regraft.contract.errors import ErrorCode
 from regraft.contract.job import JobSpec
 from tests.worker.engine.conftest import SAMPLES, MakeSpec, TrainedRun
+from tests.worker.engine.random_backbone import random_record
 from tests.worker.engine.recorder import Recorder
-from worker.engine.context import Context, RunCancelledError
+from worker.engine.backbone import prepared
+from worker.engine.context import Context, RunCancelledError, RunPausedError
 from worker.engine.data import load
 from worker.engine.export.segments import compose
 from worker.engine.failures import EngineError
@@ -197,3 +200,58 @@ def test_the_spec_of_the_run_is_the_spec_of_the_job(trained: TrainedRun) -> None
     assert isinstance(trained.spec.spec, JobSpec)
     assert trained.result.done.lineage["seed"] == trained.spec.spec.seed
     assert trained.result.done.lineage["num_train"] == 96
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_fine_tuned_model_is_the_merchants_own_and_answers_as_trained(
+    make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    """Its weights would be shared with others, or the files hold the untrained backbone."""
+    data = _copy("target", tmp_path / "data", bag=6, sneaker=6)
+    spec = make_spec(
+        tmp_path / "run",
+        data,
+        None,
+        strategy={"type": "partial_finetune"},
+        hyperparameters={"epochs": 2, "augmentation": "none"},
+    )
+    recorder = Recorder()
+    result = run(spec, recorder)
+    compose(result.produced, tmp_path / "model")
+    published = prepared("efficientnet_lite0", None).module.state_dict()
+    shipped = load_file(tmp_path / "model" / "model.safetensors")
+    assert torch.equal(shipped["conv_stem.weight"], published["conv_stem.weight"])
+    assert not torch.equal(shipped["conv_head.weight"], published["conv_head.weight"])
+    assert [ref.path.name for ref in result.produced.blobs if ref.shared] == ["predict.py"]
+    assert recorder.values["parity_photos"][0] < 1e-3
+    assert recorder.checkpoints
+    assert result.done.transfer.candidates[0].hyperparameters["epochs"] == 2
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_paused_run_is_resumed_and_ends_as_an_unbroken_one(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pause would cost the training so far, or change what comes of it."""
+    record = random_record("mobilenet_v3_small", tmp_path / "weights")
+    monkeypatch.setitem(BACKBONES, record.name, record)
+    job = {"strategy": {"type": "full_finetune"}, "exports": [], "base": {"backbone": record.name}}
+    job["hyperparameters"] = {"epochs": 2, "augmentation": "standard"}
+
+    def spec(name: str, resume_from: Path | None = None) -> RunSpec:
+        made = make_spec(tmp_path / name, SAMPLES / "target", None, **job)
+        return made.model_copy(
+            update={"weights_dir": tmp_path / "weights", "resume_from": resume_from}
+        )
+
+    unbroken = run(spec("unbroken"), Context())
+    paused = Recorder(pause_at=3)
+    with pytest.raises(RunPausedError):
+        run(spec("paused"), paused)
+    resumed = Recorder()
+    result = run(spec("resumed", paused.checkpoints[-1][0]), resumed)
+    assert resumed.said("Goes on from a checkpoint")
+    assert min(resumed.at["train_loss"]) == 4
+    assert result.done.metrics == unbroken.done.metrics
+    files = ((one.name, one.sha256) for one in result.produced.files)
+    assert dict(files) == {one.name: one.sha256 for one in unbroken.produced.files}

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from regraft.contract.metrics import JobMetrics, Transfer
 from worker.engine.adapted import Adapted
-from worker.engine.backbone import CLASSIFIER
 from worker.engine.export import graph
 from worker.engine.export.bundle import bundle
 from worker.engine.export.segments import Blobs, ModelFile, model_file
@@ -72,14 +71,14 @@ def _json_file(name: str, content: dict[str, object], blobs: Blobs) -> ModelFile
 
 
 def _safetensors(trained: Trained, parts: BackboneParts, blobs: Blobs) -> ModelFile:
-    """Return all tensors under timm's names, so that `load_state_dict` takes them strictly."""
+    """Return all tensors under their library's names: `load_state_dict` takes them strictly."""
     head = trained.model.head.calibrated()
-    own = {f"{CLASSIFIER}.weight": head.weight, f"{CLASSIFIER}.bias": head.bias}
+    record = trained.model.backbone.record
+    own = {f"{record.classifier}.weight": head.weight, f"{record.classifier}.bias": head.bias}
     entries = tensor_entries(trained.model.backbone) + [
         Entry(name, "F32", tuple(value.shape), value.numel() * value.element_size())
         for name, value in own.items()
     ]
-    record = trained.model.backbone.record
     metadata = {
         "format": "pt",
         "architecture": f"{record.library}/{record.architecture}",

@@ -19,6 +19,7 @@ import onnxruntime
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 Floats = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
 
 MAX_PIXELS = 80_000_000
 MAX_RATIO = 100  # longer side to shorter side, in pixels
@@ -60,20 +61,29 @@ def prepare(data: bytes, settings: Settings) -> Floats:
     Raises:
         ValueError: the bytes are no image, or one too large or too narrow to be a product photo.
     """
+    pixels = square(data, settings).astype(np.float32) / np.float32(255)
+    mean = np.asarray(settings["mean"], dtype=np.float32)
+    std = np.asarray(settings["std"], dtype=np.float32)
+    return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))
+
+
+def square(data: bytes, settings: Settings) -> Bytes:
+    """Return the pixels [input_size, input_size, 3] that `prepare` makes a tensor of.
+
+    Raises:
+        ValueError: as `prepare`.
+    """
     try:
         with Image.open(io.BytesIO(data)) as image:
             _check_size(image.size)
             # JPEG decodes straight to a smaller size, twice what is needed: half the time.
             image.draft(None, (2 * settings["resize"], 2 * settings["resize"]))
-            square = _cropped(_to_rgb(ImageOps.exif_transpose(image)), settings)
+            cropped = _cropped(_to_rgb(ImageOps.exif_transpose(image)), settings)
     except UnidentifiedImageError as error:
         raise ValueError("is not an image of a known format") from error
     except BROKEN as error:
         raise ValueError(f"cannot be decoded: {error}") from error
-    pixels = np.asarray(square, dtype=np.float32) / np.float32(255)
-    mean = np.asarray(settings["mean"], dtype=np.float32)
-    std = np.asarray(settings["std"], dtype=np.float32)
-    return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))
+    return np.asarray(cropped, dtype=np.uint8)
 
 
 def _check_size(size: tuple[int, int]) -> None:

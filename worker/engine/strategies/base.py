@@ -4,6 +4,7 @@ May import torch, the contract and the engine's own modules.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -13,6 +14,7 @@ from regraft.contract.job import Hyperparameters
 from regraft.contract.metrics import Candidate
 from worker.engine.adapted import Adapted, FeatureSource
 from worker.engine.backbone import Backbone
+from worker.engine.checkpoints import Checkpoints
 from worker.engine.context import Context
 from worker.engine.data import Image
 
@@ -22,7 +24,8 @@ class Task(NamedTuple):
 
     `images` are the training images, `labels` [n] their class numbers, `folds` [n] their folds
     for cross-validation, -1 for those trained on in every fold; `features` are the frozen
-    backbone's. All chance comes from `seed`.
+    backbone's. All chance comes from `seed`. `checkpoints` are the run's: only one training of a
+    run may use them, and one that is tried and dropped gets `NoCheckpoints`.
     """
 
     images: Sequence[Image]
@@ -33,6 +36,8 @@ class Task(NamedTuple):
     features: FeatureSource
     wanted: Hyperparameters
     seed: int
+    workspace: Path
+    checkpoints: Checkpoints
 
     def where(self, kept: Tensor) -> "Task":
         """Return the task of those images alone for which `kept` [n] is true."""
