@@ -290,8 +290,9 @@ def _listed(
             raise row.fault(f"there is no file {row.path[:80]!a} in the zip")
         if parts in listed:
             raise row.fault(f"{row.path[:80]!a} is listed twice")
-        if row.label is not None and not _is_plain(row.label):
-            raise row.fault("control characters in `label`")
+        for column, value in (("label", row.label), ("group", row.group)):
+            if value is not None and not _is_plain(value):
+                raise row.fault(f"control characters in `{column}`")
         listed[parts] = row
     for parts in files:
         if parts not in listed and parts != manifest:

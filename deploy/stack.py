@@ -75,7 +75,8 @@ class Stack:
             raise StackError(
                 f"port {self.port} is in use; choose another, e.g. `make up PORT=8081`"
             )
-        self.logs.mkdir(parents=True, exist_ok=True)
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.logs.mkdir(exist_ok=True)
         if "REGRAFT_REDIS_URL" not in self._environment:
             self.redis = EmbeddedRedis(self.home / "redis")
             self.redis.start()

@@ -67,8 +67,9 @@ def ready(session: Session, tenant_id: str, dataset_id: str, param: str) -> Data
     """
     dataset = find(session, tenant_id, dataset_id, param=param)
     if dataset.status != "ready":
+        why = f": {dataset.status_reason}" if dataset.status_reason else "."
         raise ConflictError(
-            f"The dataset is {dataset.status}, not ready.", param, ErrorCode.DATASET_NOT_READY
+            f"The dataset is {dataset.status}, not ready{why}", param, ErrorCode.DATASET_NOT_READY
         )
     return dataset
 

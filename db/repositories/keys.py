@@ -22,6 +22,7 @@ from regraft.contract.ids import new_id
 SCOPES = ("read", "write", "admin")
 DEFAULT_SCOPES = ("read", "write")
 _PREFIX_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_MAX_LIFETIME = 100 * 366 * 86_400.0
 _PREFIX_LENGTH = 8
 _FORM = re.compile(r"rg_([0-9a-z]{8})_([A-Za-z0-9_-]{43})", re.ASCII)
 _NOBODY = "0" * 64
@@ -100,6 +101,8 @@ def create_key(
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         raise InvalidError("scopes", f"choose from: {', '.join(SCOPES)}")
+    if lifetime is not None and not 0 < lifetime <= _MAX_LIFETIME:
+        raise InvalidError("lifetime", "must be more than 0 and at most 100 years")
     prefix = "".join(secrets.choice(_PREFIX_ALPHABET) for _ in range(_PREFIX_LENGTH))
     secret = secrets.token_urlsafe(32)
     row = ApiKey(

@@ -61,7 +61,9 @@ def oldest_first(
     """Return a page in the order of a sequence number, the lowest first."""
     if window.cursor is not None:
         last = _decoded(window.cursor)
-        if not (last.isascii() and last.isdecimal() and int(last[:20]) <= MAX_SEQUENCE):
+        if not (last.isascii() and last.isdecimal() and len(last) <= len(str(MAX_SEQUENCE))):
+            raise _forged()
+        if int(last) > MAX_SEQUENCE:
             raise _forged()
         query = query.where(column > int(last))
     return _page(session, query.order_by(column), column.key, window.limit)

@@ -283,6 +283,8 @@ def test_a_manifest_names_labels_groups_and_splits(tmp_path: Path) -> None:
         ("manifest.csv", 'path,label\n"a.jpg,mug\n', "is not CSV"),
         ("manifest.csv", f"path,label\na.jpg,{'x' * 300}\n", "line 2: `label` is longer"),
         ("manifest.csv", "path,label\na.jpg,m\x07g\nb.jpg,cup\n", "line 2: control characters"),
+        ("manifest.jsonl", r'{"path": "a.jpg", "group": "\ud800"}', "line 1: control characters"),
+        ("manifest.jsonl", r'{"path": "a.jpg", "group": "\u0000"}', "line 1: control characters"),
         ("manifest.csv", "", "line 1: `path` is missing"),
         ("manifest.jsonl", '{"path": "a.jpg"}\n{"path": ', "line 2: is not JSON"),
         ("manifest.jsonl", "[]", "line 1: is not a JSON object"),

@@ -66,6 +66,13 @@ def test_revoked_and_expired_keys(database: Database, acme: Merchant, made: keys
     assert keys.authenticate(database, acme.key) is not None
 
 
+@pytest.mark.parametrize("lifetime", [float("nan"), float("inf"), 0.0, -1.0, 1e308])
+def test_a_lifetime_is_a_time(database: Database, acme: Merchant, lifetime: float) -> None:
+    """A slip in the number of days would make a key that never expires."""
+    with database.write() as session, pytest.raises(InvalidError):
+        keys.create_key(session, acme.tenant_id, lifetime=lifetime)
+
+
 def test_revoking_is_scoped(database: Database, made: keys.NewKey) -> None:
     """One merchant's administrator could lock another merchant out."""
     other = create(database, "Other")

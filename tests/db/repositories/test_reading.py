@@ -78,6 +78,8 @@ FORGED = (
     base64.urlsafe_b64encode(b"-1").decode(),
     base64.urlsafe_b64encode(b"9" * 30).decode(),
     base64.urlsafe_b64encode("\u0661".encode()).decode(),
+    base64.urlsafe_b64encode(b"0" * 20 + b"9" * 30).decode(),
+    base64.urlsafe_b64encode(b"9" * 19).decode(),
 )
 
 
