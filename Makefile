@@ -57,6 +57,9 @@ chaos: install-dev ## kill, freeze and wipe the real service at random; see docs
 bench-control: install-dev ## submits, polls, lists and queue-to-start on both databases; JSON
 	@$(RUN) -m benchmarks.control $(BENCH)
 
+chaos-full: install-dev ## every test of a fault 20 times, each at another moment; over an hour
+	FAULT_REPEATS=20 $(RUN) -m pytest -m fault --timeout 400
+
 openapi: install ## write docs/openapi.json anew from the routes
 	$(RUN) -m api.openapi > docs/openapi.json
 

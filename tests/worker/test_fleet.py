@@ -81,6 +81,7 @@ def test_a_queued_job_starts_at_once_and_an_upload_is_checked(
     assert sorted(waits)[2] < 0.25, waits
 
 
+@pytest.mark.fault("F1")
 def test_killed_trainers_and_supervisors_lose_no_job(
     database: Database, running: Fleet, acme: Merchant, dataset: str
 ) -> None:
@@ -103,6 +104,7 @@ def test_killed_trainers_and_supervisors_lose_no_job(
     _nothing_is_lost_or_doubled(database, [job_id])
 
 
+@pytest.mark.fault("F5")
 @sqlite_only
 def test_a_wiped_redis_loses_no_job(
     database: Database,
@@ -123,6 +125,7 @@ def test_a_wiped_redis_loses_no_job(
     _nothing_is_lost_or_doubled(database, job_ids)
 
 
+@pytest.mark.fault("F10")
 @sqlite_only
 def test_doubled_and_forged_messages_change_nothing(
     database: Database, running: Fleet, acme: Merchant, dataset: str, redis_url: str
@@ -151,6 +154,7 @@ def _send(connection: object, arguments: list[object]) -> None:
     app.send_task(RUN_TASK, arguments, connection=connection, queue=queue_name("cpu"), retry=False)
 
 
+@pytest.mark.fault("F20")
 @sqlite_only
 def test_cancelling_works_at_every_moment(
     database: Database, light: Settings, redis_url: str, acme: Merchant, dataset: str
@@ -176,6 +180,7 @@ def _cancel(database: Database, merchant: Merchant, job_id: str) -> None:
         jobs.cancel(session, merchant.tenant_id, job_id)
 
 
+@pytest.mark.fault("F3")
 @sqlite_only
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGQUIT])
 def test_a_worker_that_is_told_to_stop_gives_its_job_back(
@@ -198,6 +203,7 @@ def test_a_worker_that_is_told_to_stop_gives_its_job_back(
         assert session.scalars(select(WorkerSlot)).all() == []
 
 
+@pytest.mark.fault("F8")
 @sqlite_only
 def test_a_stopped_worker_that_wakes_up_commits_nothing(
     database: Database, running: Fleet, acme: Merchant, dataset: str
@@ -217,6 +223,7 @@ def test_a_stopped_worker_that_wakes_up_commits_nothing(
     _nothing_is_lost_or_doubled(database, [job_id])
 
 
+@pytest.mark.fault("F11", "F24")
 @sqlite_only
 def test_two_controls_and_a_killed_one_change_nothing(
     database: Database, running: Fleet, acme: Merchant, dataset: str
@@ -230,6 +237,7 @@ def test_two_controls_and_a_killed_one_change_nothing(
     _nothing_is_lost_or_doubled(database, job_ids)
 
 
+@pytest.mark.fault("F7")
 @sqlite_only
 def test_redis_away_wedges_nothing(
     database: Database,

@@ -1,0 +1,154 @@
+"""The oracle must see what it is there to see: each breach is made by hand and looked for."""
+
+import time
+from collections.abc import Iterable
+
+import pytest
+from sqlalchemy import delete, insert, update
+
+from benchmarks.chaos import oracle
+from benchmarks.chaos.journal import Injected, Journal, Refusal
+from benchmarks.chaos.plan import Fault
+from core.settings import Settings
+from db.models import FileSegment, Job, JobEvent, JobResult, Model, ModelFile
+from db.session import Database
+from regraft.contract.ids import new_id
+from regraft.contract.status import JobStatus
+from tests.support.api import Api
+from tests.support.merchants import Merchant
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def trained(database: Database, settings: Settings, acme: Merchant) -> str:
+    """A job that succeeded, with a history, a result and a file of a model."""
+    job_id = Api(settings, database).trained(acme, {"model.onnx": [b"weights"]}).job_id
+    _move(database, acme, job_id, "queued", "running")
+    _move(database, acme, job_id, "running", "succeeded")
+    _set(database, job_id, fence=1)
+    return job_id
+
+
+def _move(database: Database, merchant: Merchant, job_id: str, frm: str, to: str) -> None:
+    with database.write() as session:
+        session.execute(
+            insert(JobEvent).values(
+                id=new_id("evt"),
+                tenant_id=merchant.tenant_id,
+                job_id=job_id,
+                fence=1,
+                level="info",
+                type="status",
+                message="moved",
+                data={"from": frm, "to": to},
+            )
+        )
+
+
+def _set(database: Database, job_id: str, **values: object) -> None:
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(**values))
+
+
+def _found(database: Database, job_id: str, journal: Journal | None = None) -> list[str]:
+    """Return the breaches that concern one training; the upload's own job is not run here."""
+    given = journal or Journal()
+    with database.read() as session:
+        found = oracle.histories(session)
+        checks: list[Iterable[str]] = [
+            oracle.every_job_ended(session, given),
+            oracle.nothing_is_doubled(session),
+            oracle.submissions_are_single(session),
+            oracle.moves_are_legal(session, found),
+            oracle.failures_are_explained(session, given, "sqlite"),
+        ]
+        breaches = [breach for check in checks for breach in check]
+    breaches += oracle.results_are_whole(database)
+    return [
+        breach[:2] for breach in breaches if job_id in breach or breach.startswith(("I2", "I3"))
+    ]
+
+
+def test_a_sound_job_is_no_breach(database: Database, trained: str) -> None:
+    """A campaign that always fails is soon ignored."""
+    assert _found(database, trained) == []
+
+
+def test_a_job_that_never_ends(database: Database, trained: str) -> None:
+    """Lost work would be reported as success."""
+    _set(database, trained, status="running")
+    assert "I1" in _found(database, trained)
+
+
+def test_an_acknowledged_job_that_is_gone(database: Database, trained: str) -> None:
+    """A job whose row is lost would not be missed by counting rows."""
+    gone = new_id("job")
+    assert _found(database, gone, Journal(acknowledged={gone: "merchant"})) == ["I1"]
+
+
+def test_a_result_of_a_job_that_did_not_succeed(database: Database, trained: str) -> None:
+    """A cancelled job with a model would be charged for."""
+    _set(database, trained, status="cancelled")
+    assert "I2" in _found(database, trained)
+
+
+def test_a_success_without_a_model(database: Database, trained: str) -> None:
+    """A merchant would have a job that succeeded and nothing to download."""
+    with database.write() as session:
+        session.execute(update(JobResult).values(model_id=None))
+        for table in (FileSegment, ModelFile, Model):
+            session.execute(delete(table))
+    assert "I2" in _found(database, trained)
+
+
+@pytest.mark.parametrize("values", [{"sha256": "0" * 64}, {"size": 1}])
+def test_a_file_that_is_not_what_its_row_says(
+    database: Database, trained: str, values: dict[str, object]
+) -> None:
+    """A merchant would deploy damaged weights."""
+    with database.write() as session:
+        session.execute(update(ModelFile).values(**values))
+    assert _found(database, trained) == ["I3"]
+
+
+def test_a_result_of_another_fence(database: Database, trained: str) -> None:
+    """A woken worker's write over the new owner's would pass as the owner's."""
+    with database.write() as session:
+        session.execute(update(JobResult).values(fence=2))
+    assert _found(database, trained) == ["I3"]
+
+
+def test_a_job_that_ended_twice(database: Database, trained: str, acme: Merchant) -> None:
+    """A job that ran again after its end would look like one that ran once."""
+    _move(database, acme, trained, "succeeded", "running")
+    _move(database, acme, trained, "running", "succeeded")
+    assert set(_found(database, trained)) == {"I4"}
+
+
+def test_a_failure_without_a_fault(database: Database, trained: str) -> None:
+    """A bug that fails jobs would hide among the injected faults."""
+    at = time.time()
+    _set(
+        database,
+        trained,
+        status=JobStatus.FAILED,
+        error={"code": "worker_lost"},
+        created_at=at - 9,
+        finished_at=at,
+    )
+    with database.read() as session:
+        kill = Injected(Fault.KILL_WORKER, at - 5, at - 5)
+        for kills, breaches in ((0, 1), (2, 1), (3, 0)):
+            journal = Journal(injected=[kill] * kills)
+            found = list(oracle.failures_are_explained(session, journal, "sqlite"))
+            assert len(found) == breaches
+
+
+def test_a_server_error_without_an_outage(database: Database) -> None:
+    """Merchants would see errors that nobody counts."""
+    crash = Injected(Fault.CRASH_DATABASE, 100.0, 103.0)
+    answers = [(101.0, 503), (101.0, 500), (200.0, 503)]
+    refusals = [Refusal(at, "GET", status) for at, status in answers]
+    journal = Journal(injected=[crash], refusals=refusals)
+    assert len(list(oracle.answers_are_explained(journal, "postgres"))) == 2
