@@ -27,6 +27,9 @@ _LOCAL_MAGIC = b"PK\x03\x04"
 _END_MAGIC = b"PK\x05\x06"
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_RECORD = struct.Struct("<4s24x3H12x")
+_RECORD_MAGIC = b"PK\x01\x02"
 _MAX_COMMENT = 65_535
 _LOCAL_HEADER = 30
 _UTF8_NAME = 0x800
@@ -109,15 +112,21 @@ def _check_container(source: BinaryIO, limits: UploadLimits) -> None:
         raise ArchiveError(ErrorCode.DATASET_INVALID, "The zip is empty.")
     if magic != _LOCAL_MAGIC:
         raise ArchiveError(ErrorCode.DATASET_INVALID, "The file is not a zip.")
-    if _directory_size(source) > limits.max_entries * _RECORD_BUDGET:
+    start, size = _directory(source)
+    if size > limits.max_entries * _RECORD_BUDGET:
         raise ArchiveError(ErrorCode.TOO_MANY_ENTRIES, "The directory of the zip is too large.")
+    _count_records(source, start, size, limits)
     source.seek(0)
 
 
-def _directory_size(source: BinaryIO) -> int:
-    """Return the size of the central directory in bytes, which zipfile reads in one piece."""
+def _directory(source: BinaryIO) -> tuple[int, int]:
+    """Return where the central directory starts and its size, both as zipfile reads them.
+
+    Raises `ArchiveError` where a reader that follows the offsets would see another directory.
+    """
     size = source.seek(0, 2)
-    source.seek(max(0, size - _MAX_COMMENT - _END.size))
+    from_byte = max(0, size - _MAX_COMMENT - _END.size)
+    source.seek(from_byte)
     tail = source.read()
     at = len(tail) - _END.size
     if not (tail[-_END.size :].startswith(_END_MAGIC) and tail.endswith(b"\0\0")):
@@ -125,17 +134,44 @@ def _directory_size(source: BinaryIO) -> int:
     if at < 0:
         raise zipfile.BadZipFile("no end of central directory")
     directory: int = _END.unpack_from(tail, at)[5]
-    locator = at - _END64_LOCATOR.size
-    if locator >= 0 and tail[locator : locator + 4] == b"PK\x06\x07":
-        source.seek(min(_END64_LOCATOR.unpack_from(tail, locator)[2], size) + 40)
-        directory = max(directory % 0xFFFFFFFF, *struct.unpack("<Q", source.read(8)))
-    return directory
+    end = from_byte + at
+    locator = _read_at(source, end - _END64_LOCATOR.size, _END64_LOCATOR.size)
+    if locator.startswith(b"PK\x06\x07"):
+        end -= _END64_LOCATOR.size + _END64.size
+        record = _read_at(source, end, _END64.size)
+        if not record.startswith(b"PK\x06\x06") or _END64_LOCATOR.unpack(locator)[2] != end:
+            raise ArchiveError(
+                ErrorCode.DATASET_INVALID, "The zip's end does not say where its directory is."
+            )
+        directory = _END64.unpack(record)[8]
+    return end - directory, directory
+
+
+def _read_at(source: BinaryIO, start: int, size: int) -> bytes:
+    """Return so many bytes from there, none if they begin before the file does."""
+    if start < 0:
+        return b""
+    source.seek(start)
+    return source.read(size)
+
+
+def _count_records(source: BinaryIO, start: int, size: int, limits: UploadLimits) -> None:
+    """Count the directory's records one by one: the number that the zip states binds nobody."""
+    if start < 0:
+        raise zipfile.BadZipFile("the central directory begins before the file")
+    end, count = start + size, 0
+    while start < end:
+        magic, *lengths = _RECORD.unpack(_read_at(source, start, _RECORD.size))
+        if magic != _RECORD_MAGIC:
+            raise zipfile.BadZipFile("a record of the central directory is damaged")
+        start += _RECORD.size + sum(lengths)
+        count += 1
+        if count > limits.max_entries:
+            raise _too_many_entries(limits)
 
 
 def _contents(archive: zipfile.ZipFile, limits: UploadLimits) -> Contents:
     members = archive.infolist()
-    if len(members) > limits.max_entries:
-        raise _too_many_entries(limits)
     names = {member: _name(member) for member in members}
     for member, name in names.items():
         _check_name(name, limits)

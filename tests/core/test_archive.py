@@ -4,6 +4,7 @@ import io
 import random
 import stat
 import struct
+import tracemalloc
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -231,6 +232,69 @@ def test_a_directory_is_limited_before_it_is_read(tmp_path: Path) -> None:
     refused = _refused(path, UploadLimits(max_entries=50))
     assert refused.code is ErrorCode.TOO_MANY_ENTRIES
     assert "directory" in refused.message
+
+
+def _crowded(count: int, said: int, *, lying: bool) -> bytes:
+    """Return a zip64 of many records; where it lies, its locator points at a harmless end."""
+    local = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, *[0] * 7, 7, 0) + b"0000000"
+    fixed = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, 20, *[0] * 7, 7, *[0] * 6)
+    records = b"".join(fixed + f"{n:07d}".encode() for n in range(count))
+
+    def end64(size: int, start: int) -> bytes:
+        numbers = (44, 45, 45, 0, 0, said, said, size, start)
+        return struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", *numbers)
+
+    head = local + (end64(0, 0) if lying else b"")
+    true_end = len(head) + len(records)
+    at = len(local) if lying else true_end
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, at, 1)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 2, 2, 106, 0xFFFFFFFF, 0)
+    return head + records + end64(len(records), len(head)) + locator + end
+
+
+@pytest.mark.parametrize(
+    ("said", "lying", "code"),
+    [
+        (100_000, False, ErrorCode.TOO_MANY_ENTRIES),
+        (2, False, ErrorCode.TOO_MANY_ENTRIES),
+        (2, True, ErrorCode.DATASET_INVALID),
+    ],
+    ids=["honest", "lying count", "lying locator"],
+)
+def test_a_crowd_is_refused_before_it_is_in_memory(
+    tmp_path: Path, said: int, lying: bool, code: ErrorCode
+) -> None:
+    """A few megabytes of directory would take hundreds of every API process that reads them."""
+    path = tmp_path / "set.zip"
+    path.write_bytes(_crowded(3, 3, lying=lying))
+    with zipfile.ZipFile(path) as archive:
+        assert len(archive.namelist()) == 3
+    path.write_bytes(_crowded(100_000, said, lying=lying))
+    tracemalloc.start()
+    try:
+        refused = _refused(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert refused.code is code
+    assert peak < 2_000_000
+
+
+def test_a_zip64_is_read(tmp_path: Path) -> None:
+    """Tools that always write zip64 would be refused, a comment behind it or not."""
+    path = tmp_path / "set.zip"
+    plain = _zip(path, TWO).read_bytes()
+    at = len(plain) - 22
+    count, size, start = struct.unpack_from("<H2L", plain, at + 10)
+    record = struct.pack(
+        "<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, start
+    ) + struct.pack("<4sLQL", b"PK\x06\x07", 0, at, 1)
+    for comment in (b"", b"#" * 65_535):
+        end = plain[at:-2] + struct.pack("<H", len(comment)) + comment
+        path.write_bytes(plain[:at] + record + end)
+        assert inspect(path, LIMITS).labels == ("cup", "mug")
+        path.write_bytes(plain[:at] + record.replace(b"PK\x06\x06", b"PK\x06\x05") + end)
+        assert _refused(path).code is ErrorCode.DATASET_INVALID
 
 
 def test_one_class_is_refused_by_name(tmp_path: Path) -> None:
