@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from flask import request
-from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
+from werkzeug.sansio.multipart import Data, Field, File, MultipartDecoder, NeedData, State
 
 from api.bodies import pieces
 from api.services import Services
@@ -21,6 +21,7 @@ from core.refusals import InvalidError, RefusedError
 from regraft.contract.errors import ErrorCode
 
 _OVERHEAD = 1024 * 1024  # of boundaries and text fields beside the file itself
+_BESIDE_PARTS = 64 * 1024  # of those, what may stand outside the parts' data: it is held in memory
 _FORGOTTEN_SECONDS = 3600.0
 _DIGEST = re.compile(r"(?:^|[\s,])sha-256=:([A-Za-z0-9+/]{43}=):")
 
@@ -81,6 +82,7 @@ class _Receiver:
         self._file_hash = hashlib.sha256()
         self._body_hash = hashlib.sha256()
         self._size = 0
+        self._beside = 0
         self._fields: dict[str, bytearray] = {}
         self._part: str | None = None
         self._has_file = False
@@ -89,18 +91,14 @@ class _Receiver:
         """Read the body to its end."""
         limits = self._services.settings.uploads
         decoder = MultipartDecoder(_boundary(), max_parts=self._services.api.max_parts)
-        ended = False
         try:
             for piece in pieces(limits.max_bytes + _OVERHEAD):
                 if "Content-Digest" in request.headers:
                     self._body_hash.update(piece)
-                decoder.receive_data(piece)
-                ended = self._drain(decoder) or ended
-            decoder.receive_data(None)
-            ended = ended or self._drain(decoder)
+                self._feed(decoder, piece)
         except ValueError as error:
             raise _invalid("The multipart body is malformed.") from error
-        if not ended:
+        if decoder.state is not State.EPILOGUE:
             raise _invalid("The multipart body has no closing boundary.")
         if not self._has_file:
             raise InvalidError("file", "is required", "missing")
@@ -108,16 +106,21 @@ class _Receiver:
         _check_digest("X-Content-SHA256", self._file_hash.hexdigest())
         return Upload(self._path, self._file_hash.hexdigest(), self._size, self._texts())
 
-    def _drain(self, decoder: MultipartDecoder) -> bool:
-        """Take the events that have come; return whether the last boundary was one of them."""
-        while not isinstance(event := decoder.next_event(), NeedData):
-            if isinstance(event, Epilogue):
-                return True
-            if isinstance(event, File | Field):
-                self._begin(event)
-            elif isinstance(event, Data):
-                self._take(event.data)
-        return False
+    def _feed(self, decoder: MultipartDecoder, piece: bytes) -> None:
+        """Take the events that a piece makes; what follows the last boundary makes none."""
+        self._beside += len(piece)
+        if decoder.state is not State.EPILOGUE:
+            decoder.receive_data(piece)
+            while not isinstance(event := decoder.next_event(), NeedData):
+                if isinstance(event, File | Field):
+                    self._begin(event)
+                elif isinstance(event, Data):
+                    self._beside -= len(event.data)
+                    self._take(event.data)
+        if self._beside > _BESIDE_PARTS:
+            raise RefusedError(
+                ErrorCode.PAYLOAD_TOO_LARGE, "Too much stands outside the parts of the form."
+            )
 
     def _begin(self, part: File | Field) -> None:
         name = part.name or ""

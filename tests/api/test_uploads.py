@@ -131,6 +131,42 @@ def test_a_file_over_the_limit(settings: Settings, database: Database, acme: Mer
     assert api.stray_files() == []
 
 
+def test_what_stands_outside_the_parts_is_limited(api: Api, acme: Merchant) -> None:
+    """A few bodies without a file would take the memory of the whole process."""
+    before = api.row_counts()
+    padding = b"x" * 66_000
+    head = b"--xx\r\nX-Padding: " + padding
+    for name, body in (
+        ("preamble", padding + b"\r\n" + NAMED + FILE + END),
+        ("part header", NAMED + head + FILE[4:] + END),
+        ("header without an end", FILE + NAMED + head),
+        ("epilogue", NAMED + FILE + END + padding),
+    ):
+        response = api.post("/v1/datasets", acme, data=body, content_type=BOUNDARY)
+        error = error_of(response)
+        assert (name, response.status_code, error["code"]) == (name, 413, "payload_too_large")
+        assert api.stray_files() == []
+    assert api.row_counts() == before
+
+
+def test_a_long_body_outside_the_parts_is_not_held(api: Api, acme: Merchant) -> None:
+    """The limit would hold only once everything is in memory."""
+    for start in (b"", b"--xx\r\nX-Padding: ", NAMED + FILE + END):
+        sent = io.BytesIO(start + bytes(20_000_000))
+        given = {"input_stream": sent, "content_length": len(sent.getvalue())}
+        response = api.post("/v1/datasets", acme, content_type=BOUNDARY, **given)
+        assert response.status_code == 413
+        assert sent.tell() < 1_000_000
+
+
+def test_a_short_epilogue_is_ignored(api: Api, acme: Merchant) -> None:
+    """A client that ends its form with a remark, as RFC 2046 allows, would be refused."""
+    body = FILE + NAMED + END + b"--xx\r\nnot a part"
+    response = api.post("/v1/datasets", acme, data=body, content_type=BOUNDARY)
+    assert response.status_code == 202
+    assert response.get_json()["sha256"] == hashlib.sha256(ZIP).hexdigest()
+
+
 def test_what_a_killed_process_left_is_swept(api: Api) -> None:
     """Every crash during an upload would cost its size in disk for ever."""
     services = api.app.extensions[NAME]
