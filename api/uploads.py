@@ -1,14 +1,15 @@
 """A multipart upload on its way to a temporary file: streamed, hashed, and deleted always."""
 
 import base64
+import contextlib
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -23,7 +24,11 @@ from regraft.contract.errors import ErrorCode
 _OVERHEAD = 1024 * 1024  # of boundaries and text fields beside the file itself
 _BESIDE_PARTS = 64 * 1024  # of those, what may stand outside the parts' data: it is held in memory
 _FORGOTTEN_SECONDS = 3600.0
+_SWEEP_SECONDS = 600.0
 _DIGEST = re.compile(r"(?:^|[\s,])sha-256=:([A-Za-z0-9+/]{43}=):")
+
+
+_swept: dict[Path, float] = {}  # when this process last swept each folder of uploads
 
 
 class Upload(NamedTuple):
@@ -35,13 +40,14 @@ class Upload(NamedTuple):
     fields: dict[str, str]
 
 
-@contextmanager
+@contextlib.contextmanager
 def received(services: Services, names: frozenset[str]) -> Iterator[Upload]:
     """Receive the `file` part and the text fields in `names`; the file goes with the block.
 
     Raises `unsupported_media_type`, `invalid_multipart`, `incomplete_body`,
     `payload_too_large`, or `validation_failed` for a part that is missing, repeated or unknown.
     """
+    _sweep_now_and_then(services)
     services.uploads.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=services.uploads) as folder:
         path = Path(folder) / "upload"
@@ -51,11 +57,30 @@ def received(services: Services, names: frozenset[str]) -> Iterator[Upload]:
 
 
 def sweep(services: Services) -> None:
-    """Delete what a killed process left behind more than an hour ago."""
-    if services.uploads.is_dir():
+    """Delete what a killed process left behind: what nobody has written to for an hour."""
+    _swept[services.uploads] = time.monotonic()
+    with contextlib.suppress(FileNotFoundError):
         for folder in services.uploads.iterdir():
-            if time.time() - folder.stat().st_mtime > _FORGOTTEN_SECONDS:
+            written = _last_written(folder)
+            if written is not None and time.time() - written > _FORGOTTEN_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep_now_and_then(services: Services) -> None:
+    """Sweep once in ten minutes: a process that lives for months outlives many that are killed."""
+    last = _swept.get(services.uploads)
+    if last is None or time.monotonic() - last > _SWEEP_SECONDS:
+        sweep(services)
+
+
+def _last_written(folder: Path) -> float | None:
+    """Return when a folder or anything in it was written to; None if it has gone meanwhile."""
+    times = []
+    with contextlib.suppress(OSError):
+        for path in (folder, *folder.iterdir()):
+            with contextlib.suppress(FileNotFoundError):
+                times.append(path.stat().st_mtime)
+    return max(times, default=None)
 
 
 def parsed_object(text: str, param: str) -> dict[str, object]:
@@ -93,6 +118,8 @@ class _Receiver:
         decoder = MultipartDecoder(_boundary(), max_parts=self._services.api.max_parts)
         try:
             for piece in pieces(limits.max_bytes + _OVERHEAD):
+                # `sweep` tells a slow upload from a forgotten one by this time.
+                os.utime(self._path)
                 if "Content-Digest" in request.headers:
                     self._body_hash.update(piece)
                 self._feed(decoder, piece)

@@ -5,9 +5,13 @@ import hashlib
 import io
 import os
 import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from api import uploads
-from api.services import NAME
+from api.services import NAME, Services
 from core.settings import Settings, UploadLimits
 from db.session import Database
 from tests.support.api import Api, error_of, zipped
@@ -167,17 +171,80 @@ def test_a_short_epilogue_is_ignored(api: Api, acme: Merchant) -> None:
     assert response.get_json()["sha256"] == hashlib.sha256(ZIP).hexdigest()
 
 
+def _left(services: Services, name: str, folder_age: float, file_age: float) -> Path:
+    """Leave a folder as an upload does, written to so many seconds ago."""
+    folder = services.uploads / name
+    folder.mkdir(parents=True)
+    (folder / "upload").write_bytes(b"x")
+    for path, age in ((folder / "upload", file_age), (folder, folder_age)):
+        os.utime(path, (time.time() - age, time.time() - age))
+    return folder
+
+
 def test_what_a_killed_process_left_is_swept(api: Api) -> None:
     """Every crash during an upload would cost its size in disk for ever."""
     services = api.app.extensions[NAME]
-    old, new = services.uploads / "old", services.uploads / "new"
-    for folder in (old, new):
-        folder.mkdir(parents=True)
-        (folder / "upload").write_bytes(b"x")
-    os.utime(old, (time.time() - 7200, time.time() - 7200))
+    old, new = _left(services, "old", 7200, 7200), _left(services, "new", 0, 0)
     uploads.sweep(services)
     assert not old.exists()
     assert new.exists()
+
+
+def test_a_slow_upload_is_not_swept(api: Api) -> None:
+    """A set that takes two hours on a thin line would be deleted under its upload."""
+    services = api.app.extensions[NAME]
+    slow = _left(services, "slow", 7200, 10)
+    uploads.sweep(services)
+    assert slow.exists()
+
+
+def test_a_piece_that_comes_makes_an_upload_live(
+    api: Api, acme: Merchant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upload whose bytes wait in a buffer would look forgotten, and be deleted."""
+    services = api.app.extensions[NAME]
+
+    def slowly(_limit: int) -> Iterator[bytes]:
+        body = FILE + NAMED + END
+        for part in (body[:90], body[90:]):
+            for path in services.uploads.rglob("*"):
+                os.utime(path, (0, 0))
+            yield part
+            uploads.sweep(services)
+            assert api.stray_files()
+
+    monkeypatch.setattr(uploads, "pieces", slowly)
+    response = api.post("/v1/datasets", acme, data=FILE + NAMED + END, content_type=BOUNDARY)
+    assert response.status_code == 202
+
+
+def test_uploads_sweep_now_and_then(
+    api: Api, acme: Merchant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Disks would fill until somebody restarts the API."""
+    old = _left(api.app.extensions[NAME], "old", 7200, 7200)
+    assert api.upload(acme).status_code == 202
+    assert old.exists()
+    monkeypatch.setattr(uploads, "_SWEEP_SECONDS", 0.0)
+    assert api.upload(acme).status_code == 202
+    assert not old.exists()
+
+
+def test_two_processes_may_sweep_at_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload would fail, or the API not start, because another one ended at that moment."""
+    services = api.app.extensions[NAME]
+    old = _left(services, "old", 7200, 7200)
+    listed = Path.iterdir
+
+    def with_ghosts(self: Path) -> Iterator[Path]:
+        yield self / "gone"
+        yield from listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", with_ghosts)
+    uploads.sweep(services)
+    assert not old.exists()
+    services.uploads.rmdir()
+    uploads.sweep(services)
 
 
 def test_nothing_stays_after_success(api: Api, acme: Merchant) -> None:
