@@ -22,6 +22,8 @@ _SAVE: dict[str, dict[str, object]] = {
     "PNG": {"compress_level": 6},
     "WEBP": {"quality": 95, "method": 2},
 }
+_MOST_SCANS = 100  # a camera or a web encoder writes ten; each costs a pass over all pixels
+_MOST_SEGMENTS = 20_000
 _WIDE_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 
 
@@ -59,6 +61,8 @@ def clean(data: bytes, limits: UploadLimits) -> Clean:
         RejectedError: the file is left out.
     """
     kind = _kind(data)
+    if kind == "JPEG":
+        _check_work(data)
     image = _open(data, kind)
     _check_shape(image, limits)
     if getattr(image, "is_animated", False) and kind != "JPEG":
@@ -86,6 +90,17 @@ def _kind(data: bytes) -> str:
         message = f"{other} is not taken; send JPEG, PNG or WebP."
         raise RejectedError(Verdict.UNSUPPORTED_FORMAT, message)
     raise RejectedError(Verdict.NOT_AN_IMAGE, "The file is not an image.")
+
+
+def _check_work(data: bytes) -> None:
+    """Refuse a JPEG whose few bytes would keep a decoder busy for minutes."""
+    found = sniff.jpeg_markers(data, _MOST_SEGMENTS)
+    if found.scans > _MOST_SCANS or found.segments >= _MOST_SEGMENTS:
+        raise RejectedError(
+            Verdict.DECODER_FAILED,
+            f"The JPEG is not decoded: it has over {_MOST_SCANS} scans or {_MOST_SEGMENTS} "
+            "segments. Save it anew.",
+        )
 
 
 def _open(data: bytes, kind: str) -> Image.Image:

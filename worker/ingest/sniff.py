@@ -1,5 +1,8 @@
 """What a file is by its first bytes, whatever its name says. May import the standard library."""
 
+import re
+from typing import NamedTuple
+
 _DECODED = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"))
 _KNOWN = (
     (b"GIF8", "GIF"),
@@ -24,6 +27,34 @@ _BRANDS = {
 }
 _WEBP_ANIMATED = 0x02
 _SVG_WITHIN = 1024
+# Markers that end a scan's data: no stuffing, no restart, none that a decoder steps over.
+_JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
+_JPEG_END = 0xD9
+_JPEG_SCAN = 0xDA
+
+
+class JpegMarkers(NamedTuple):
+    """What lies between a JPEG's start and its end, or the end of the file."""
+
+    segments: int
+    scans: int
+    ended: bool
+
+
+def jpeg_markers(data: bytes, most: int) -> JpegMarkers:
+    """Walk a JPEG's segments and scans, as a decoder does, up to `most` segments.
+
+    A thumbnail in the metadata and whatever hangs on to the file behind its end are not seen.
+    """
+    at, scans = 2, 0
+    for segments in range(most):
+        found = _JPEG_MARKER.search(data, at)
+        if found is None or data[found.end() - 1] == _JPEG_END:
+            return JpegMarkers(segments, scans, found is not None)
+        at = found.end()
+        scans += data[at - 1] == _JPEG_SCAN
+        at += max(2, int.from_bytes(data[at : at + 2], "big"))
+    return JpegMarkers(most, scans, ended=False)
 
 
 def decoded_format(data: bytes) -> str | None:
@@ -46,8 +77,7 @@ def other_format(data: bytes) -> str | None:
 def lacks_end(data: bytes, kind: str) -> bool:
     """Tell whether a file ends before the mark or the length that its format ends with."""
     if kind == "JPEG":
-        # Behind the last scan's beginning: a thumbnail in the metadata has an end of its own.
-        return b"\xff\xd9" not in data[data.rfind(b"\xff\xda") :]
+        return not jpeg_markers(data, len(data)).ended
     if kind == "WEBP":
         return len(data) < int.from_bytes(data[4:8], "little") + 8
     return b"IEND" not in data

@@ -1,6 +1,7 @@
 """What is made of each kind of file: a clean copy, or a verdict that its owner understands."""
 
 import io
+import random
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from PIL import Image, ImageFile
 
 from core.settings import UploadLimits
 from regraft.contract.verdict import Verdict
-from worker.ingest import decode
+from worker.ingest import decode, sniff
 from worker.ingest.decode import RejectedError
 
 LIMITS = UploadLimits()
@@ -192,6 +193,49 @@ def test_a_cut_photo_with_a_thumbnail_is_truncated() -> None:
     thumbnail = _encoded(_photo((16, 16)), "JPEG")
     data = _encoded(_photo((200, 200)), "JPEG", exif=b"Exif\x00\x00" + thumbnail)
     assert _verdict(data[: len(data) * 3 // 4]) is Verdict.TRUNCATED
+
+
+def _with_scans(count: int) -> bytes:
+    """Return a progressive JPEG of a few bytes for each scan."""
+    data = _encoded(_photo(), "JPEG", progressive=True)
+    last = data.rfind(b"\xff\xda")
+    there = sniff.jpeg_markers(data, len(data)).scans
+    return data[:-2] + data[last:-2] * (count - there) + data[-2:]
+
+
+def test_a_jpeg_of_endless_scans_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 kB would keep everybody's ingest waiting for minutes."""
+    assert decode.clean(_with_scans(100), LIMITS).width == 40
+    monkeypatch.setattr(Image, "open", None)
+    for hidden in (b"", b"\xff\xd0", b"\xff\x01", b"\xff\xff", b"\x00\x01"):
+        many = _with_scans(101).replace(b"\xff\xda", hidden + b"\xff\xda")
+        with pytest.raises(RejectedError, match="over 100 scans") as caught:
+            decode.clean(many, LIMITS)
+        assert caught.value.verdict is Verdict.DECODER_FAILED
+    empty = b"\xff\xd8" + b"\xff\xfe\x00\x02" * 30_000
+    with pytest.raises(RejectedError, match="segments"):
+        decode.clean(empty, LIMITS)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_whole_photo_may_have_any_tail(progressive: bool) -> None:
+    """Motion photos, and pictures that a shop has marked, would be refused as cut."""
+    options = {"progressive": progressive, "restart_marker_blocks": 2, "quality": 95}
+    data = _encoded(_photo((200, 200)), "JPEG", **options)
+    whole = decode.clean(data, LIMITS)
+    noise = [random.Random(seed).randbytes(5000) for seed in range(50)]
+    for tail in (b"<?php ?>", b"\xff\xda", b"\xff\xff", b"PK\x03\x04\xff\xda\x00\x0c", *noise):
+        assert decode.clean(data + tail, LIMITS) == whole
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_cut_anywhere_is_truncated(progressive: bool) -> None:
+    """Half a product would be trained on, or the merchant told of another fault."""
+    thumbnail = b"Exif\x00\x00" + _encoded(_photo((16, 16)), "JPEG")
+    noise = Image.frombytes("RGB", (40, 40), random.Random(1).randbytes(4800))
+    data = _encoded(noise, "JPEG", exif=thumbnail, progressive=progressive)
+    for cut in range(4, len(data) - 1, 7):
+        assert (cut, _verdict(data[:cut])) == (cut, Verdict.TRUNCATED)
 
 
 def test_damage_within_a_file_is_corrupt() -> None:
