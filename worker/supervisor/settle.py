@@ -10,7 +10,7 @@ from db.lifecycle import guard, heartbeat
 from db.lifecycle.guard import Whereabouts
 from db.lifecycle.heartbeat import Report
 from regraft.contract.errors import ErrorCode
-from regraft.contract.status import JobStatus
+from regraft.contract.status import JobStatus, RequestedAction
 from worker.supervisor import outcome
 from worker.supervisor.attempt import Attempt
 from worker.supervisor.outcome import Move, Outcome
@@ -66,8 +66,13 @@ def _write_until_known(attempt: Attempt, report: Report, move: Move) -> JobStatu
 def _write(attempt: Attempt, report: Report, move: Move) -> JobStatus | None:
     lease = attempt.station.settings.timings.lease
     with attempt.station.database.write() as session:
-        if heartbeat.beat(session, attempt.claim, report, lease=lease) is None:
+        beat = heartbeat.beat(session, attempt.claim, report, lease=lease)
+        if beat is None:
             return None
+        # A cancel that was answered before this commit must win: no beat may have heard of it.
+        cancelled = outcome.cancelled(attempt.claim).move
+        if beat.wish is RequestedAction.CANCEL and cancelled is not None:
+            return cancelled(session)
         return move(session)
 
 
