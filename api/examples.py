@@ -8,6 +8,7 @@ from api.views.operations import Health
 from regraft.contract.job import JobSubmission
 from regraft.contract.resources import (
     Backbone,
+    Checkpoint,
     Dataset,
     Image,
     Job,
@@ -109,6 +110,13 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
         "error": None,
         "metadata": {"season": "FW26"},
     },
+    Checkpoint: {
+        "step": 420,
+        "epoch": 7,
+        "bytes": 53687091,
+        "sha256": _SHA,
+        "created_at": _NOW,
+    },
     QueueShare: {
         "weight": 1,
         "share": 0.5,
@@ -178,6 +186,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     Page[Dataset]: _page(Dataset, _ONE[Dataset]),
     Page[Image]: _page(Image, _ONE[Image]),
     Page[Job]: _page(Job, _ONE[Job]),
+    Page[Checkpoint]: _page(Checkpoint, _ONE[Checkpoint]),
     Page[JobEvent]: _page(JobEvent, _ONE[JobEvent]),
     Page[Model]: _page(Model, _ONE[Model]),
     Page[ModelFile]: _page(ModelFile, _FILE),

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from db.models import Dataset, Image, Job, JobEvent, JobMetric, ModelFile
+from db.models import Dataset, Image, Job, JobCheckpoint, JobEvent, JobMetric, ModelFile
 from db.repositories import queueing
 from db.repositories.jobs import Overview
 from db.repositories.models import ModelWithFiles
@@ -85,6 +85,17 @@ def event(row: JobEvent) -> resources.JobEvent:
     """Return one line of a job's history."""
     return resources.JobEvent.model_validate(
         {**_columns(row, "id level type message data"), "created_at": when(row.created_at)}
+    )
+
+
+def checkpoint(row: JobCheckpoint) -> resources.Checkpoint:
+    """Return where a training stood."""
+    return resources.Checkpoint(
+        step=row.step,
+        epoch=row.epoch,
+        bytes=row.size,
+        sha256=row.sha256,
+        created_at=when(row.created_at),
     )
 
 

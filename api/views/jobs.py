@@ -8,11 +8,11 @@ from api import repeatable, shown
 from api.routing import Call, PageQuery, Routes
 from db.repositories import jobs, queueing
 from db.repositories.idempotency import Transaction
-from db.repositories.reading import Window
+from db.repositories.reading import Slice, Window
 from regraft.contract.errors import ErrorCode
 from regraft.contract.ids import DatasetId
 from regraft.contract.job import JobSubmission
-from regraft.contract.resources import Job, JobEvent, MetricSeries, Page, QueueShare
+from regraft.contract.resources import Checkpoint, Job, JobEvent, MetricSeries, Page, QueueShare
 from regraft.contract.status import ShownStatus
 
 routes = Routes()
@@ -104,6 +104,14 @@ def list_events(call: Call, job_id: str, query: PageQuery) -> Page[JobEvent]:
     with call.services.database.read() as session:
         rows = jobs.history(session, call.tenant_id, job_id, window)
     return shown.page(rows, shown.event)
+
+
+@routes.add("GET", "/v1/jobs/{job_id}/checkpoints", Page[Checkpoint])
+def list_checkpoints(call: Call, job_id: str) -> Page[Checkpoint]:
+    """List what a job can go on from, newest first; there are two at most."""
+    with call.services.database.read() as session:
+        rows = jobs.checkpoints(session, call.tenant_id, job_id)
+    return shown.page(Slice(rows, None), shown.checkpoint)
 
 
 @routes.add("GET", "/v1/jobs/{job_id}/metrics", MetricSeries)

@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 
 from db.base import now
 from db.lifecycle import events, shares
-from db.models import Dataset, Job, WorkerSlot
+from db.models import Dataset, Job, JobCheckpoint, WorkerSlot
 from regraft.contract.status import TERMINAL, EventLevel, JobKind, JobStatus
+
+UNRESUMABLE = frozenset({JobStatus.SUCCEEDED, JobStatus.CANCELLED})
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ def leave(
     used, succeeded = row.seconds_run - before, to is JobStatus.SUCCEEDED
     shares.charge(session, held.tenant_id, row.device_class, used, typical=succeeded)
     changed(session, update(WorkerSlot).where(WorkerSlot.job_id == held.job_id).values(job_id=None))
+    if to in UNRESUMABLE:
+        drop_checkpoints(session, held.job_id)
     if held.kind is JobKind.INGEST and to in TERMINAL - {JobStatus.SUCCEEDED}:
         _give_up_dataset(session, held.dataset_id, message)
     events.record(
@@ -98,6 +102,12 @@ def leave(
         data={"from": JobStatus.RUNNING, "to": to, "attempt": held.attempt, **(data or {})},
     )
     return True
+
+
+def drop_checkpoints(session: Session, job_id: str) -> None:
+    """Leave the checkpoints of a job that will never go on to the sweep."""
+    mine = (JobCheckpoint.job_id == job_id) & JobCheckpoint.dropped_at.is_(None)
+    changed(session, update(JobCheckpoint).where(mine).values(dropped_at=now()))
 
 
 def _give_up_dataset(session: Session, dataset_id: str, reason: str) -> None:

@@ -1,23 +1,30 @@
 """The sweep: rows that nothing will ever ask for again."""
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, select, tuple_
+from sqlalchemy.orm import Session
 
 from db.base import now
 from db.lifecycle import slots
 from db.lifecycle.guard import changed
-from db.models import Blob, BlobChunk, Idempotency
+from db.models import Blob, BlobChunk, FileSegment, Idempotency, JobCheckpoint
 from db.session import Database
 
 _ORPHAN_SECONDS = 3600.0
+_DROPPED_SECONDS = 60.0
 _AT_ONCE = 100
 
 
 def sweep(database: Database) -> dict[str, int]:
-    """Delete dead slots, expired answers and orphan chunks; return how many of each."""
+    """Delete what nothing asks for any more; return how many of each kind."""
     with database.write() as session:
         dead = slots.expire(session)
         expired = changed(session, delete(Idempotency).where(Idempotency.expires_at < now()))
-    return {"slots": dead, "answers": expired, "chunks": _sweep_chunks(database)}
+    return {
+        "slots": dead,
+        "answers": expired,
+        "chunks": _sweep_chunks(database),
+        "checkpoints": _sweep_checkpoints(database),
+    }
 
 
 def _sweep_chunks(database: Database) -> int:
@@ -33,3 +40,30 @@ def _sweep_chunks(database: Database) -> int:
         with database.write() as session:
             count += changed(session, delete(BlobChunk).where(mine & orphan))
     return count
+
+
+def _sweep_checkpoints(database: Database) -> int:
+    """Delete dropped checkpoints, and their bytes where nothing else consists of them."""
+    with database.read() as session:
+        dropped = session.scalars(
+            select(JobCheckpoint)
+            .where(JobCheckpoint.dropped_at < now() - _DROPPED_SECONDS)
+            .limit(_AT_ONCE)
+        ).all()
+    for row in dropped:
+        with database.write() as session:
+            _delete_checkpoint(session, row)
+    return len(dropped)
+
+
+def _delete_checkpoint(session: Session, row: JobCheckpoint) -> None:
+    key = (JobCheckpoint.job_id, JobCheckpoint.fence, JobCheckpoint.step)
+    changed(session, delete(JobCheckpoint).where(tuple_(*key) == (row.job_id, row.fence, row.step)))
+    bytes_of = {"tenant_id": row.tenant_id, "sha256": row.sha256}
+    others = select(JobCheckpoint.job_id).filter_by(**bytes_of).limit(1)
+    parts = select(FileSegment.model_id).filter_by(scope=row.tenant_id, blob_sha256=row.sha256)
+    # No dataset and no image consists of a checkpoint's bytes.
+    if session.scalar(others) is None and session.scalar(parts.limit(1)) is None:
+        for table in (Blob, BlobChunk):
+            mine = (table.scope == row.tenant_id) & (table.sha256 == row.sha256)
+            changed(session, delete(table).where(mine))

@@ -2,7 +2,7 @@
 
 from db.models.blob import Blob, BlobChunk
 from db.models.dataset import Dataset, Image
-from db.models.job import Job, JobEvent, JobMetric, JobResult
+from db.models.job import Job, JobCheckpoint, JobEvent, JobMetric, JobResult
 from db.models.model import FileSegment, Model, ModelFile
 from db.models.slot import WorkerSlot
 from db.models.tenant import ApiKey, FairShare, Idempotency, Tenant
@@ -17,6 +17,7 @@ __all__ = [
     "Idempotency",
     "Image",
     "Job",
+    "JobCheckpoint",
     "JobEvent",
     "JobMetric",
     "JobResult",

@@ -112,3 +112,31 @@ class JobResult(Base):
     transfer: Mapped[dict[str, object] | None] = mapped_column(Json)
     usage: Mapped[dict[str, object]] = mapped_column(Json)
     created_at: Mapped[float] = mapped_column(Epoch, default=now())
+
+
+class JobCheckpoint(Base):
+    """Where a training stood; the bytes are a blob of the tenant's.
+
+    A row with `dropped_at` counts no more, and waits for the sweep to take its blob.
+    """
+
+    __tablename__ = "job_checkpoint"
+    __table_args__ = (
+        Index(
+            "ix_job_checkpoint_dropped",
+            "dropped_at",
+            sqlite_where=text("dropped_at IS NOT NULL"),
+            postgresql_where=text("dropped_at IS NOT NULL"),
+        ),
+        Index("ix_job_checkpoint_tenant_id_sha256", "tenant_id", "sha256"),
+    )
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    fence: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
+    epoch: Mapped[int | None]
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[float] = mapped_column(Epoch, default=now())
+    dropped_at: Mapped[float | None] = mapped_column(Epoch)

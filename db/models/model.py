@@ -46,6 +46,7 @@ class FileSegment(Base):
     """`length` bytes from `offset` of a blob; a file is its segments in the order of `seq`."""
 
     __tablename__ = "file_segment"
+    __table_args__ = (Index("ix_file_segment_scope_blob_sha256", "scope", "blob_sha256"),)
 
     model_id: Mapped[str] = mapped_column(ForeignKey("model.id"), primary_key=True)
     file_name: Mapped[str] = mapped_column(String(100), primary_key=True)

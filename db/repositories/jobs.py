@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from core.queues import device_class_of
 from core.refusals import ConflictError
-from db.models import Job, JobEvent, JobMetric, JobResult
+from db.lifecycle import checkpoints as kept
+from db.models import Job, JobCheckpoint, JobEvent, JobMetric, JobResult
 from db.repositories import datasets, queueing, steering
 from db.repositories.queueing import enqueue
 from db.repositories.reading import Slice, Window, get, newest_first, oldest_first
@@ -139,6 +140,11 @@ def history(session: Session, tenant_id: str, job_id: str, window: Window) -> Sl
     find(session, tenant_id, job_id)
     query = scoped(JobEvent, tenant_id).where(JobEvent.job_id == job_id)
     return oldest_first(session, query, JobEvent.seq, window)
+
+
+def checkpoints(session: Session, tenant_id: str, job_id: str) -> list[JobCheckpoint]:
+    """Return the checkpoints a job can go on from, newest first; raises `NotFoundError`."""
+    return kept.newest_first(session, find(session, tenant_id, job_id).id)
 
 
 def metrics(session: Session, tenant_id: str, job_id: str) -> list[JobMetric]:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from core.refusals import ConflictError
 from db.base import now
 from db.lifecycle import events
-from db.lifecycle.guard import changed
+from db.lifecycle.guard import changed, drop_checkpoints
 from db.models import Job
 from regraft.contract.status import TERMINAL, JobStatus, RequestedAction, shown
 
@@ -73,6 +73,8 @@ def apply(session: Session, job: Job, change: Change) -> bool:
     same &= Job.requested_action.is_not_distinct_from(job.requested_action)
     if not changed(session, update(Job).where(same).values(values)):
         return False
+    if change.to is JobStatus.CANCELLED:
+        drop_checkpoints(session, job.id)
     moved = change.to is not None
     events.record(
         session,

@@ -10,7 +10,7 @@ from regraft.client.errors import InvalidInput, JobFailed
 from regraft.client.transport import Transport, new_key, path
 from regraft.client.waiting import poll
 from regraft.contract.job import JobSubmission
-from regraft.contract.resources import Job, JobEvent, MetricSeries, Page, QueueShare
+from regraft.contract.resources import Checkpoint, Job, JobEvent, MetricSeries, Page, QueueShare
 from regraft.contract.status import TERMINAL, JobStatus, ShownStatus
 
 OVER = frozenset(status.value for status in TERMINAL)
@@ -82,6 +82,10 @@ class Jobs:
         """Yield what happened to a job so far, oldest first."""
         params = {"limit": page_size}
         return self._transport.pages(path("jobs", job, "events"), Page[JobEvent], params)
+
+    def checkpoints(self, job: str) -> Iterator[Checkpoint]:
+        """Yield what the job can go on from, newest first."""
+        return self._transport.pages(path("jobs", job, "checkpoints"), Page[Checkpoint], {})
 
     def metrics(self, job: str) -> MetricSeries:
         """Return every series the job reported."""

@@ -183,6 +183,17 @@ class JobEvent(Shown):
     data: JsonObject
 
 
+class Checkpoint(Shown):
+    """Where a job's training stood; the newest that is whole is what a resumed job goes on from."""
+
+    object: Literal["job.checkpoint"] = "job.checkpoint"
+    step: int
+    epoch: int | None
+    bytes: int
+    sha256: str
+    created_at: str
+
+
 class MetricPoint(Shown):
     """One value of a series."""
 

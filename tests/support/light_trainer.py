@@ -58,8 +58,8 @@ class Behaviour(IntEnum):
     RUN_OUT_OF_MEMORY = 7
     TALK_NONSENSE = 8
     KILL_SUPERVISOR = 9
-    DIE_AFTER_CHECKPOINT = 9
-    LIE_ABOUT_CHECKPOINT = 10
+    DIE_AFTER_CHECKPOINT = 11
+    LIE_ABOUT_CHECKPOINT = 12
 
 
 def main() -> None:

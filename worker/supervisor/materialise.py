@@ -20,6 +20,7 @@ from regraft.contract.verdict import KEPT
 from worker.engine.packs import NewImage, index_path, read_index, write_pack
 from worker.engine.runspec import DataSource, RunSpec
 from worker.supervisor.attempt import Attempt
+from worker.supervisor.checkpoints import restored
 
 _PACK = "images.pack"
 
@@ -39,6 +40,7 @@ def run_spec(attempt: Attempt) -> RunSpec:
         shared_cache=station.places.shared_cache(),
         weights_dir=station.settings.weights_dir,
         num_threads=station.settings.trainer_threads,
+        resume_from=restored(attempt),
     )
 
 

@@ -34,7 +34,7 @@ def publish(attempt: Attempt, produced: Produced) -> list[NewFile]:
 
 def _store(attempt: Attempt, blob: BlobRef) -> None:
     """Store one blob; for every tenant only what really has the hash that it is asked for by."""
-    if _hash(_pieces(blob.path, 0, blob.size)) != blob.sha256:
+    if hash_of(blob.path, blob.size) != blob.sha256:
         raise ProducedError(f"the blob {blob.sha256} has other bytes")
     scope = SHARED_SCOPE if blob.shared else attempt.claim.tenant_id
     stored = attempt.station.blobs.put_file(scope, blob.path)
@@ -73,8 +73,9 @@ def _pieces(path: Path, offset: int, length: int) -> Iterable[bytes]:
             yield piece
 
 
-def _hash(pieces: Iterable[bytes]) -> str:
+def hash_of(path: Path, size: int) -> str:
+    """Return the hash of a file's first `size` bytes."""
     digest = hashlib.sha256()
-    for piece in pieces:
+    for piece in _pieces(path, 0, size):
         digest.update(piece)
     return digest.hexdigest()

@@ -6,6 +6,7 @@ from core.logs import logger
 from db.lifecycle.finish import Trained
 from regraft.contract.errors import ErrorCode
 from worker.engine.messages import (
+    CheckpointReport,
     Done,
     EventReport,
     Failed,
@@ -20,6 +21,7 @@ from worker.engine.runspec import RunSpec
 from worker.line_process import ProcessEndedError
 from worker.supervisor import outcome
 from worker.supervisor.attempt import Attempt
+from worker.supervisor.checkpoints import store
 from worker.supervisor.materialise import run_spec
 from worker.supervisor.outcome import InterruptedRunError, Outcome
 from worker.supervisor.publish import ProducedError, publish
@@ -88,6 +90,8 @@ class _Training:
                 heart.note(message.level, message.message, message.data)
             case MetricsReport():
                 heart.metrics(message.step, message.values)
+            case CheckpointReport():
+                store(self._attempt, message)
             case Produced():
                 self._produced = message
             case Paused():

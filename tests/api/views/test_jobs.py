@@ -29,6 +29,7 @@ def test_a_submitted_job(api: Api, acme: Merchant) -> None:
     assert "No worker" in share["why"]
     (event,) = api.get(f"/v1/jobs/{shown['id']}/events", acme).get_json()["data"]
     assert (event["type"], event["data"]["to"]) == ("status", "queued")
+    assert api.get(f"/v1/jobs/{shown['id']}/checkpoints", acme).get_json()["data"] == []
     assert api.get(f"/v1/jobs/{shown['id']}/metrics", acme).get_json()["series"] == {}
 
 

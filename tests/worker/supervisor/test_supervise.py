@@ -14,8 +14,20 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import PoolProxiedConnection
 
 from core.settings import Settings
+from db.lifecycle import checkpoints
 from db.lifecycle.reap import reap
-from db.models import FileSegment, Job, JobEvent, JobMetric, JobResult, Model, ModelFile, WorkerSlot
+from db.models import (
+    BlobChunk,
+    FileSegment,
+    Job,
+    JobCheckpoint,
+    JobEvent,
+    JobMetric,
+    JobResult,
+    Model,
+    ModelFile,
+    WorkerSlot,
+)
 from db.session import Database
 from regraft.contract.status import RequestedAction
 from tests.support.jobs import history, job, submit, wait_for
@@ -314,6 +326,104 @@ def test_a_draining_worker_gives_its_job_back(
         station.drain.set()
     row = job(database, job_id)
     assert (row.status, row.lost_count) == ("queued", 0)
+
+
+def _resume(database: Database, job_id: str) -> None:
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(status="queued"))
+
+
+def _steps(database: Database, job_id: str) -> list[int]:
+    with database.read() as session:
+        found = checkpoints.newest_first(session, job_id)
+    return [row.step for row in found]
+
+
+def _went_on_from(database: Database, job_id: str) -> list[object]:
+    """Return the steps that the trainer itself says it went on from."""
+    told = (JobEvent.job_id == job_id) & (JobEvent.message == "Resumed.")
+    with database.read() as session:
+        rows = session.scalars(select(JobEvent).where(told).order_by(JobEvent.seq)).all()
+    return [row.data["step"] for row in rows]
+
+
+@pytest.mark.parametrize("ask", ["pause", "drain"])
+def test_what_was_trained_is_not_trained_again(
+    database: Database, light: Settings, submitted: Submit, ask: str
+) -> None:
+    """A pause or a deployment in the ninth hour would cost nine hours."""
+    job_id = submitted(Behaviour.TRAIN_LONG)
+    with opened(light) as station:
+        with supervised(station, job_id):
+            wait_for(lambda: _steps(database, job_id))
+            if ask == "drain":
+                station.drain.set()
+            else:
+                _wish(database, job_id, RequestedAction.PAUSE)
+        row = job(database, job_id)
+        assert (row.status, row.lost_count) == ("paused" if ask == "pause" else "queued", 0)
+    last = _steps(database, job_id)[0]
+    with opened(light) as station:
+        _resume(database, job_id)
+        with supervised(station, job_id):
+            wait_for(lambda: _went_on_from(database, job_id))
+            _wish(database, job_id, RequestedAction.STOP)
+    assert _went_on_from(database, job_id) == [last]
+    assert job(database, job_id).status == "succeeded"
+    assert _steps(database, job_id) == []
+
+
+def test_a_killed_trainer_goes_on_from_its_checkpoint(
+    database: Database, station: Station, submitted: Submit
+) -> None:
+    """A job longer than its host lives between two faults would never end."""
+    job_id = submitted(Behaviour.DIE_AFTER_CHECKPOINT, 1000)
+    for _ in range(8):
+        supervise(station, job_id)
+        if job(database, job_id).status == "succeeded":
+            break
+        assert job(database, job_id).lost_count == 1
+    row = job(database, job_id)
+    assert row.status == "succeeded"
+    assert row.attempt >= 3
+    went_on = [int(str(step)) for step in _went_on_from(database, job_id)]
+    assert went_on == sorted(set(went_on))
+    assert len(went_on) == row.attempt - 1
+
+
+@pytest.mark.parametrize("damaged", [1, 2])
+def test_a_damaged_checkpoint_is_passed_over(
+    database: Database, station: Station, submitted: Submit, damaged: int
+) -> None:
+    """A rotten disk block would end a job, or end it with a wrong model."""
+    job_id = submitted(Behaviour.TRAIN_LONG)
+    with supervised(station, job_id):
+        wait_for(lambda: len(_steps(database, job_id)) == 2)
+        _wish(database, job_id, RequestedAction.PAUSE)
+    with database.write() as session:
+        found = checkpoints.newest_first(session, job_id)
+        for row in found[:damaged]:
+            rotten = update(BlobChunk).where(BlobChunk.sha256 == row.sha256)
+            session.execute(rotten.values(data=b"rotten"))
+    _resume(database, job_id)
+    with supervised(station, job_id):
+        wait_for(lambda: _is_training(database, job_id))
+        _wish(database, job_id, RequestedAction.STOP)
+    assert job(database, job_id).status == "succeeded"
+    assert _went_on_from(database, job_id) == [row.step for row in found[damaged:]]
+
+
+def test_a_checkpoint_that_is_not_what_was_said_is_not_kept(
+    database: Database, station: Station, submitted: Submit
+) -> None:
+    """A torn file would replace the last good checkpoint."""
+    job_id = submitted(Behaviour.LIE_ABOUT_CHECKPOINT, 600)
+    supervise(station, job_id)
+    assert job(database, job_id).status == "succeeded"
+    with database.read() as session:
+        assert session.scalars(select(JobCheckpoint)).all() == []
+        told = session.scalars(select(JobEvent.message).where(JobEvent.level == "warn")).all()
+    assert any("damaged" in message for message in told)
 
 
 @pytest.mark.parametrize(
