@@ -13,9 +13,11 @@ from db.session import Database
 from worker.app import app
 from worker.control.dispatcher import dispatch_once, publisher
 from worker.control.loops import Loop
+from worker.control.watcher import watch_once
 
 _JOIN_SECONDS = 10.0
 _SWEEP_SECONDS = 60.0
+_WATCH_SECONDS = 15.0
 _log = logger(__name__)
 
 
@@ -36,6 +38,12 @@ def loops(given: Settings, database: Database, stopping: threading.Event) -> lis
     return [
         Loop("dispatch", sleeper.sleep, lambda: dispatch_once(database, publish, given), stopping),
         Loop("reap", lambda: stopping.wait(timings.reaper_interval), reap_once, stopping),
+        Loop(
+            "watch",
+            lambda: stopping.wait(_WATCH_SECONDS),
+            lambda: watch_once(database, given),
+            stopping,
+        ),
         Loop("sweep", lambda: stopping.wait(sweep_interval), sweep_once, stopping),
     ]
 
