@@ -7,8 +7,7 @@ import contextlib
 import socket
 import threading
 import time
-from bisect import bisect_right
-from collections import defaultdict
+from bisect import bisect_left, bisect_right
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,37 +27,47 @@ class Availability(threading.Thread):
     def __init__(self, cluster: Cluster, classes: tuple[str, ...]) -> None:
         super().__init__(name="availability", daemon=True)
         self._cluster = cluster
-        self._classes = classes
-        self._unable: dict[str, list[float]] = defaultdict(list)
+        self._able: dict[str, list[float]] = {name: [] for name in classes}
+        self._unable: dict[str, list[float]] = {name: [] for name in classes}
+        self._down: list[float] = []
         self._closing = threading.Event()
 
     def run(self) -> None:
         """Ask until closed."""
         while not self._closing.wait(_TICK_SECONDS):
-            able = self._able()
-            for device_class in self._classes:
-                if device_class not in able:
-                    self._unable[device_class].append(time.time())
+            free = self._free()
+            if free is None:
+                self._down.append(time.time())
+            for device_class in self._able:
+                able = free is not None and device_class in free
+                (self._able if able else self._unable)[device_class].append(time.time())
 
     def close(self) -> None:
         """Stop asking."""
         self._closing.set()
         self.join()
 
+    def first_able(self, device_class: str, after: float, before: float) -> float:
+        """Return when all of it was there for the first time since SQL and Redis came back."""
+        start = max(after, _last(self._down, before))
+        times = self._able[device_class]
+        found = bisect_left(times, start)
+        return min(before, times[found]) if found < len(times) else before
+
     def able_since(self, device_class: str, after: float, before: float) -> float:
         """Return from when on, in a span of time, all of it was there to the span's end."""
-        times = self._unable[device_class]
-        found = bisect_right(times, before)
-        return max(after, times[found - 1] + _TICK_SECONDS) if found else after
+        last = _last(self._unable[device_class], before)
+        return min(before, max(after, last + _TICK_SECONDS))
 
-    def _able(self) -> set[str]:
+    def _free(self) -> set[str] | None:
+        """Return the classes with a free worker, None where SQL or Redis is not there."""
         began = time.monotonic()
         if not self._redis_answers():
-            return set()
+            return None
         with contextlib.suppress(SQLAlchemyError):
             free = self._free_classes()
-            return free if time.monotonic() - began < _SLOW_SECONDS else set()
-        return set()
+            return free if time.monotonic() - began < _SLOW_SECONDS else None
+        return None
 
     def _free_classes(self) -> set[str]:
         """Return the classes that have a live slot without a job, its processes not stopped."""
@@ -79,3 +88,9 @@ class Availability(threading.Thread):
                 return connection.recv(16).startswith(b"+PONG")
         except OSError:
             return False
+
+
+def _last(times: list[float], before: float) -> float:
+    """Return the last of some times up to one, 0 where there is none."""
+    found = bisect_right(times, before)
+    return times[found - 1] if found else 0.0

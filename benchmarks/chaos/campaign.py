@@ -175,11 +175,12 @@ def _line(
 
 
 def _figures(measured: list[Recovery]) -> dict[str, Any]:
-    able, wall = [one.able for one in measured], [one.wall for one in measured]
     figures: dict[str, Any] = {"deaths": len(measured)}
-    for name, values in (("able", able), ("wall", wall)):
+    for name in ("able", "first", "wall"):
+        values = [float(getattr(one, name)) for one in measured]
         for percent in (50, 99, 100):
             figures[f"{name}_p{percent}_s"] = percentile(values, percent)
+    figures["first_over"] = sum(one.first > one.allowed for one in measured)
     return {k: round(v, 2) if isinstance(v, float) else v for k, v in figures.items()}
 
 

@@ -1,4 +1,4 @@
-"""Three merchants who submit bursts of jobs over HTTP, as a client does: one key, many tries."""
+"""Three merchants who keep jobs in flight over HTTP, as a client does: one key, many tries."""
 
 import http.client
 import json
@@ -15,9 +15,10 @@ from tests.support.merchants import Merchant
 
 _TIMEOUT = 20.0
 _PATIENCE = 90.0
-_LONGEST_WAIT = 12.0
+_PAUSE_SECONDS = 0.02
 _ACCEPTED, _CONFLICT, _LIMITED, _SERVER, _UNAVAILABLE = 202, 409, 429, 500, 503
 _REAL_SHARE = 0.2
+_REAL_IN_FLIGHT = 3
 _CANCELLED_SHARE = 0.7
 _MILLISECONDS = (1, 1, 1, 1, 200, 500, 1000)
 
@@ -30,7 +31,7 @@ class Answer(NamedTuple):
 
 
 class Shop(threading.Thread):
-    """One merchant: bursts of jobs, reads, and now and then a storm of cancels."""
+    """One merchant: more or fewer jobs in flight, reads, and now and then a storm of cancels."""
 
     def __init__(
         self, merchant: Merchant, datasets: dict[str, str], ports: dict[str, int], journal: Journal
@@ -42,21 +43,35 @@ class Shop(threading.Thread):
         self._journal = journal
         self._dice = random.Random(merchant.name)
         self._count = 0
+        self._open: dict[str, str] = {}
         self.storm = threading.Event()
         self.closing = threading.Event()
 
     def run(self) -> None:
         """Work until told to close; what was begun is finished."""
         while not self.closing.is_set():
-            burst = [self._submit(self._pool()) for _ in range(self._dice.randint(5, 40))]
-            self._follow([job_id for job_id in burst if job_id])
-            self.closing.wait(self._dice.uniform(0, 2))
+            self._keep_in_flight(self._dice.randint(1, 15), self._dice.uniform(1, 6))
+
+    def _keep_in_flight(self, count: int, seconds: float) -> None:
+        """Keep so many jobs in flight for some seconds."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not self.closing.is_set():
+            if len(self._open) < count:
+                self._submit(self._pool())
+            if self.storm.is_set():
+                self.storm.clear()
+                self._cancel_some()
+            self._look()
+            time.sleep(_PAUSE_SECONDS)
 
     def _pool(self) -> str:
-        return REAL if REAL in self._datasets and self._dice.random() < _REAL_SHARE else LIGHT
+        """Choose who trains the next job; the real engine is slow and must not hold up the rest."""
+        waiting = sum(pool == REAL for pool in self._open.values())
+        real = REAL in self._datasets and waiting < _REAL_IN_FLIGHT
+        return REAL if real and self._dice.random() < _REAL_SHARE else LIGHT
 
-    def _submit(self, pool: str) -> str | None:
-        """Submit one job until it is answered for, with one key; return its id."""
+    def _submit(self, pool: str) -> None:
+        """Submit one job until it is answered for, with one key."""
         self._count += 1
         spec: dict[str, object] = {
             "dataset": self._datasets[pool],
@@ -72,30 +87,24 @@ class Shop(threading.Thread):
             answer = self._ask("POST", "/v1/jobs", spec, key, pool)
             if answer is not None and answer.status == _ACCEPTED:
                 self._journal.acknowledge(answer.body["id"], self._merchant.tenant_id)
-                return str(answer.body["id"])
+                self._open[str(answer.body["id"])] = pool
+                return
             if answer is not None and answer.status not in {_LIMITED, _UNAVAILABLE}:
                 self._journal.refuse("POST /v1/jobs", answer.status)
-                return None
+                return
             time.sleep(0.2)
         self._journal.refuse("POST /v1/jobs: no answer", 0)
-        return None
 
-    def _follow(self, job_ids: list[str]) -> None:
-        """Poll until every job has ended or it takes too long; cancel some when a storm comes."""
-        left = list(job_ids)
-        deadline = time.monotonic() + _LONGEST_WAIT
-        while left and time.monotonic() < deadline and not self.closing.is_set():
-            if self.storm.is_set():
-                self.storm.clear()
-                self._cancel_some(left)
-            job_id = self._dice.choice(left)
+    def _look(self) -> None:
+        """Poll one of the jobs that are thought to be in flight."""
+        if self._open:
+            job_id = self._dice.choice(list(self._open))
             answer = self._ask("GET", f"/v1/jobs/{job_id}")
             if answer is not None and answer.body.get("status") in TERMINAL:
-                left.remove(job_id)
-            time.sleep(0.02)
+                del self._open[job_id]
 
-    def _cancel_some(self, job_ids: list[str]) -> None:
-        for job_id in job_ids:
+    def _cancel_some(self) -> None:
+        for job_id in self._open:
             if self._dice.random() < _CANCELLED_SHARE:
                 answer = self._ask("POST", f"/v1/jobs/{job_id}/cancel")
                 known = {_ACCEPTED, _CONFLICT, _UNAVAILABLE}

@@ -37,28 +37,34 @@ _UNAVAILABLE = 503
 _AFTERMATH_SECONDS = 12.0
 _LIVES = 3
 _FILES_CHECKED = 4000
+_DELAYED = "The job is tried again."
 # Celery's empty folder, torch's compiler cache, ONNX Runtime's session id.
 _OF_LIBRARIES = ("pymp-", "torchinductor_", ".ses")
 
 
 class Move(NamedTuple):
-    """One change of a job's status."""
+    """One change of a job's status; one that is `delayed` has to wait before it is tried again."""
 
     frm: str | None
     to: str
     fence: int
     at: float
+    delayed: bool = False
 
 
 def histories(session: Session) -> dict[str, list[Move]]:
     """Return every job's moves in their order."""
-    query = select(JobEvent.job_id, JobEvent.data, JobEvent.fence, JobEvent.created_at)
+    query = select(
+        JobEvent.job_id, JobEvent.data, JobEvent.fence, JobEvent.created_at, JobEvent.message
+    )
     rows = session.execute(query.where(JobEvent.type == "status").order_by(JobEvent.seq))
     found: dict[str, list[Move]] = defaultdict(list)
     for row in rows:
         frm = row.data.get("from")
         before = None if frm is None else str(frm)
-        found[row.job_id].append(Move(before, str(row.data["to"]), row.fence, row.created_at))
+        delayed = row.message.endswith(_DELAYED)
+        to = str(row.data["to"])
+        found[row.job_id].append(Move(before, to, row.fence, row.created_at, delayed))
     return found
 
 

@@ -12,11 +12,14 @@ from regraft.contract.status import JobStatus
 class Recovery(NamedTuple):
     """One death: seconds until the job ran again, and what the formula allows.
 
-    `able` counts from when SQL, Redis and a free worker were all there, `wall` from the death.
+    `wall` counts from the death. `first` counts from when SQL, Redis and a free worker were all
+    there for the first time, though others' jobs may have taken that worker; `able` from when
+    they were all there and stayed.
     """
 
     job_id: str
     able: float
+    first: float
     wall: float
     allowed: float
 
@@ -29,15 +32,27 @@ def recoveries(
     for death in journal.deaths:
         again = _running_again(found.get(death.job_id, []), death)
         if again is not None:
-            since = able.able_since(death.device_class, death.at, again)
-            allowed = _allowed(journal, timings, death.at, again)
-            measured.append(Recovery(death.job_id, again - since, again - death.at, allowed))
+            span = (death.device_class, death.at, again)
+            measured.append(
+                Recovery(
+                    death.job_id,
+                    able=again - able.able_since(*span),
+                    first=again - able.first_able(*span),
+                    wall=again - death.at,
+                    allowed=_allowed(journal, timings, death.at, again),
+                )
+            )
     return measured
 
 
 def _running_again(moves: list[Move], death: Death) -> float | None:
-    later = (m.at for m in moves if m.to == JobStatus.RUNNING and m.fence > death.fence)
-    return next(later, None)
+    """Return when the job ran again; None if it did not, or had to wait on purpose before."""
+    for move in moves:
+        if move.at >= death.at and move.delayed:
+            return None
+        if move.to == JobStatus.RUNNING and move.fence > death.fence:
+            return move.at
+    return None
 
 
 def _allowed(journal: Journal, timings: Timings, began: float, ended: float) -> float:
