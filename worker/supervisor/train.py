@@ -21,13 +21,14 @@ from worker.engine.runspec import RunSpec
 from worker.line_process import ProcessEndedError
 from worker.supervisor import outcome
 from worker.supervisor.attempt import Attempt
-from worker.supervisor.checkpoints import store
+from worker.supervisor.checkpoints import Keeper
 from worker.supervisor.materialise import run_spec
 from worker.supervisor.outcome import InterruptedRunError, Outcome
 from worker.supervisor.publish import ProducedError, publish
 from worker.supervisor.requests import Requests
 
 _TICK_SECONDS = 0.2
+_STORE_SECONDS = 0.01
 _log = logger(__name__)
 
 
@@ -46,6 +47,7 @@ class _Training:
         self._trainer = attempt.station.trainer.take()
         self._produced: Produced | None = None
         self._requests = Requests(attempt, self._trainer)
+        self._keeper = Keeper(attempt)
         self._heard = time.monotonic()
 
     def run(self) -> Outcome:
@@ -55,6 +57,8 @@ class _Training:
         except BaseException:
             self._attempt.station.trainer.discard()
             raise
+        finally:
+            self._keeper.close()
 
     def _until_ended(self) -> Outcome:
         while True:
@@ -62,12 +66,21 @@ class _Training:
             try:
                 message = self._trainer.receive(_TICK_SECONDS)
             except ProcessEndedError as ended:
+                self._await_checkpoints()
                 return self._died(ended)
             if message is not None:
                 self._heard = time.monotonic()
+                if isinstance(message, Paused | Done | Failed):
+                    self._await_checkpoints()
                 ended_with = self._take(message)
                 if ended_with is not None:
                     return ended_with
+
+    def _await_checkpoints(self) -> None:
+        """Let what was reported be stored, for as long as the attempt may go on."""
+        while self._keeper.is_busy:
+            self._heed()
+            time.sleep(_STORE_SECONDS)
 
     def _heed(self) -> None:
         """Follow wishes and limits; raise where the trainer must be killed for them."""
@@ -91,7 +104,7 @@ class _Training:
             case MetricsReport():
                 heart.metrics(message.step, message.values)
             case CheckpointReport():
-                store(self._attempt, message)
+                self._keeper.keep(message)
             case Produced():
                 self._produced = message
             case Paused():
