@@ -117,6 +117,24 @@ def test_a_stop_keeps_a_model(trainer: Trainer, make_spec: MakeSpec, tmp_path: P
     assert end.metrics.validation.accuracy > 0.6
 
 
+def test_a_pause_leaves_a_checkpoint_and_the_trainer_ready(
+    trainer: Trainer, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    """A paused job would hold the device, or begin anew."""
+    options = {"strategy": {"type": "partial_finetune"}, "hyperparameters": {"epochs": 500}}
+    trainer.run(make_spec(tmp_path, SAMPLES / "target", None, **options))
+    trainer.until("metrics")
+    trainer.send({"type": "pause"})
+    messages = trainer.until("done", "failed", "paused")
+    kinds = [message.type for message in messages]
+    assert kinds[-1] == "paused"
+    assert "checkpoint" in kinds
+    (report,) = messages[kinds.index("checkpoint") :][:1]
+    assert report.path.stat().st_size == report.size
+    trainer.run(make_spec(tmp_path, SAMPLES / "target", None))
+    assert trainer.until("done", "failed")[-1].type == "done"
+
+
 def test_a_run_that_fails_says_why_and_the_next_one_works(
     trainer: Trainer, make_spec: MakeSpec, tmp_path: Path
 ) -> None:

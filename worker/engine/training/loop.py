@@ -214,8 +214,10 @@ class Loop:
             self._write()
 
     def _write(self) -> None:
-        step = self.state.step
-        self.checkpoints.write(self.state.saved(), step, step // self.epoch_length)
+        state = self.state
+        epoch = state.step // self.epoch_length
+        # The mark of the end comes after a checkpoint of the last step, not in its place.
+        self.checkpoints.write(state.saved(), state.step + state.is_trained, epoch)
 
 
 def judged(state: TrainingState, labelled: Labelled) -> Tensor:

@@ -12,7 +12,8 @@ import torch
 
 from regraft.contract.errors import ErrorCode
 from tests.worker.engine.conftest import TrainedRun
-from worker.engine.backbone import Backbone
+from tests.worker.engine.random_backbone import random_record
+from worker.engine.backbone import Backbone, of_record
 from worker.engine.export import graph
 from worker.engine.failures import EngineError
 from worker.engine.features import forward
@@ -83,3 +84,12 @@ def test_a_graph_that_disagrees_is_refused(trained: TrainedRun, backbone: Backbo
         graph.verify(backbone, model.SerializeToString())
     assert caught.value.code is ErrorCode.PARITY_FAILED
     assert Path(ref.path).is_file()
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "convnext_tiny"])
+def test_other_families_are_exported_as_well(name: str, tmp_path: Path) -> None:
+    """A job would train for hours and fail at the last step."""
+    record = random_record(name, tmp_path, size=64)
+    backbone = of_record(record, tmp_path)
+    graph.verify(backbone, graph.backbone_graph(backbone))
