@@ -90,7 +90,10 @@ RECORDS: dict[ErrorCode, ErrorRecord] = {
         409, "user_data", False, "Read the resource again: its status no longer allows this."
     ),
     ErrorCode.DATASET_NOT_READY: ErrorRecord(
-        409, "user_data", True, "Wait until the dataset's status is `ready`, then submit again."
+        409,
+        "user_data",
+        True,
+        "Wait until it is `ready`; one that is `invalid` must be uploaded again.",
     ),
     ErrorCode.PAYLOAD_TOO_LARGE: ErrorRecord(
         413, "quota", False, "Send less in one request, or ask for a higher limit."
