@@ -100,7 +100,7 @@ def test_killed_trainers_and_supervisors_lose_no_job(
         time.monotonic() - died < timings.lease + timings.reaper_interval + timings.redispatch + 1
     )
     wait_for(lambda: _ended(database, [job_id]))
-    assert job(database, job_id).lost_count == 2
+    assert job(database, job_id).attempt == 3
     _nothing_is_lost_or_doubled(database, [job_id])
 
 
