@@ -7,14 +7,18 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from regraft.contract.metrics import Guard, JobMetrics, Transfer
+from regraft.contract.job import Hyperparameters
+from regraft.contract.metrics import Guard, JobMetrics, Metrics, Transfer
+from regraft.contract.strategies import LinearProbe
 from worker.engine import evaluate, scratch
+from worker.engine.adapted import Adapted
 from worker.engine.backbone import Backbone
-from worker.engine.context import Context
+from worker.engine.context import Context, Silent
 from worker.engine.explain import explanation
 from worker.engine.inputs import Inputs
 from worker.engine.runspec import RunSpec
-from worker.engine.strategies import Fitted
+from worker.engine.strategies import Fitted, Task
+from worker.engine.strategies.linear_probe import linear_probe
 
 
 class Comparison(NamedTuple):
@@ -47,10 +51,22 @@ def compare_with_scratch(
     return Comparison(trained, logits, seconds)
 
 
+def baseline_of(task: Task, strategy: str, fitted: Fitted, context: Context) -> Adapted:
+    """Return the frozen backbone with a linear head; a linear probe is its own baseline."""
+    if strategy == LinearProbe().type:
+        return fitted.model
+    plain = task._replace(wanted=Hyperparameters())
+    return linear_probe(plain, LinearProbe(), Silent(context)).model
+
+
 def transfer_of(
-    given: Inputs, fitted: Fitted, metrics: JobMetrics, comparison: Comparison | None
+    given: Inputs,
+    fitted: Fitted,
+    baseline: Adapted,
+    metrics: JobMetrics,
+    comparison: Comparison | None,
 ) -> Transfer:
-    """Say what adapting gained; the linear probe is its own baseline."""
+    """Say what adapting gained over the frozen head, and over training from scratch."""
     from_scratch = gain = None
     held_out = given.parts.validation
     if comparison is not None:
@@ -59,8 +75,10 @@ def transfer_of(
         from_scratch = evaluate.metrics(given.labels, truth, comparison.logits)
         gain = evaluate.gain(truth, adapted, comparison.logits)
     reason = "The frozen backbone with a linear head is the baseline itself."
+    if baseline is not fitted.model:
+        reason = "The model is delivered as asked for; the baseline stands beside it."
     transfer = Transfer(
-        baseline=metrics.validation,
+        baseline=_quality(given, baseline),
         from_scratch=from_scratch,
         gain=gain,
         candidates=fitted.candidates,
@@ -74,3 +92,9 @@ def transfer_of(
             f"({comparison.trained.epochs:.1f} passes over the images, one at least)."
         )
     return transfer.model_copy(update={"explanation": text})
+
+
+def _quality(given: Inputs, model: Adapted) -> Metrics | None:
+    images = given.parts.validation
+    truth = given.truth(images)
+    return evaluate.metrics(given.labels, truth, model.logits(images), model.head.temperature)

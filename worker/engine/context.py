@@ -60,3 +60,22 @@ class Context:
         """Raise `RunCancelledError` if the run is to be cancelled."""
         if self.should_cancel():
             raise RunCancelledError
+
+
+class Silent(Context):
+    """Heeds another context's wishes and reports nothing: for a step inside a step."""
+
+    def __init__(self, outer: Context) -> None:
+        self._outer = outer
+
+    def should_cancel(self) -> bool:
+        """Tell what the outer context tells."""
+        return self._outer.should_cancel()
+
+    def should_stop(self) -> bool:
+        """Tell what the outer context tells."""
+        return self._outer.should_stop()
+
+    def should_pause(self) -> bool:
+        """Tell what the outer context tells."""
+        return self._outer.should_pause()

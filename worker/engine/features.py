@@ -5,10 +5,10 @@ May import torch and the contract.
 
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-import timm
 import torch
 from torch import Tensor
 
@@ -48,7 +48,8 @@ class Features(NamedTuple):
 
 def numeric_profile() -> str:
     """Return what decides a feature's last digits: runtime, precision and device class."""
-    return f"torch {torch.__version__}, timm {timm.__version__}, cpu, fp32, eager, channels_last"
+    versions = [f"{name} {version(name)}" for name in ("torch", "torchvision", "timm")]
+    return f"{', '.join(versions)}, cpu, fp32, eager, channels_last"
 
 
 def cache_of(backbone: Backbone, root: Path) -> FeatureCache:

@@ -16,7 +16,7 @@ from worker.engine import backbone as backbones
 from worker.engine import evaluate
 from worker.engine.backbone import Backbone
 from worker.engine.checkpoints import CheckpointFiles
-from worker.engine.comparison import compare_with_scratch, transfer_of
+from worker.engine.comparison import baseline_of, compare_with_scratch, transfer_of
 from worker.engine.context import Context
 from worker.engine.data import Image
 from worker.engine.delivery import deliver
@@ -50,7 +50,8 @@ def run(spec: RunSpec, context: Context) -> Result:
     given = read_inputs(spec, backbone, context)
     context.progress("training", 0.60)
     started = time.perf_counter()
-    fitted = _fit(spec, backbone, given, context)
+    task, asked = _task(spec, backbone, given, context), spec.spec.strategy
+    fitted = STRATEGIES[asked.type](task, asked, context)
     seconds = time.perf_counter() - started
     # What adapting needed: features of the training images alone, cached or not, and the head.
     share = len(given.parts.train) / len(given.features.rows)
@@ -61,7 +62,8 @@ def run(spec: RunSpec, context: Context) -> Result:
     for name, found in (("validation", metrics.validation), ("test", metrics.test)):
         if found is not None:
             context.metrics(0, **{f"{name}_accuracy": found.accuracy})
-    transfer = transfer_of(given, fitted, metrics, comparison)
+    baseline = baseline_of(task, asked.type, fitted, context)
+    transfer = transfer_of(given, fitted, baseline, metrics, comparison)
     context.check()
     trained = Trained(fitted.model, given.labels, metrics, transfer)
     message = deliver(spec, trained, given, context)
@@ -76,9 +78,9 @@ def run(spec: RunSpec, context: Context) -> Result:
     return Result(message, done)
 
 
-def _fit(spec: RunSpec, backbone: Backbone, given: Inputs, context: Context) -> Fitted:
+def _task(spec: RunSpec, backbone: Backbone, given: Inputs, context: Context) -> Task:
     train, job = given.parts.train, spec.spec
-    task = Task(
+    return Task(
         images=train,
         labels=given.truth(train),
         folds=torch.tensor(folds(train, job.seed)),
@@ -90,7 +92,6 @@ def _fit(spec: RunSpec, backbone: Backbone, given: Inputs, context: Context) -> 
         workspace=spec.workspace,
         checkpoints=_checkpoints(spec, given, context),
     )
-    return STRATEGIES[job.strategy.type](task, job.strategy, context)
 
 
 def _metrics(given: Inputs, fitted: Fitted) -> JobMetrics:

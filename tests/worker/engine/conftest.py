@@ -70,10 +70,7 @@ def backbone() -> Backbone:
     return prepared("efficientnet_lite0", None)
 
 
-@pytest.fixture(scope="session")
-def make_spec(engine_cache: Path, shared_cache: Path) -> MakeSpec:
-    """Makes run specs on the shared caches."""
-
+def _maker(cache: Path, shared_cache: Path) -> MakeSpec:
     def make(workspace: Path, data: Path, test: Path | None, **spec: Any) -> RunSpec:
         job = {"dataset": DATASET, "test_dataset": TEST_DATASET if test else None, **spec}
         return RunSpec(
@@ -82,7 +79,7 @@ def make_spec(engine_cache: Path, shared_cache: Path) -> MakeSpec:
             data=DataSource(folder=data),
             test_data=DataSource(folder=test) if test else None,
             workspace=workspace,
-            cache=engine_cache,
+            cache=cache,
             shared_cache=shared_cache,
         )
 
@@ -90,10 +87,19 @@ def make_spec(engine_cache: Path, shared_cache: Path) -> MakeSpec:
 
 
 @pytest.fixture(scope="session")
-def trained(make_spec: MakeSpec, tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
-    """A whole run on the samples, with the comparison."""
+def make_spec(engine_cache: Path, shared_cache: Path, trained: TrainedRun) -> MakeSpec:
+    """Makes run specs on the shared caches, which the trained run has filled."""
+    assert trained.spec.cache == engine_cache
+    return _maker(engine_cache, shared_cache)
+
+
+@pytest.fixture(scope="session")
+def trained(
+    engine_cache: Path, shared_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> TrainedRun:
+    """A whole run on the samples with the comparison: the first on its caches."""
     workspace = tmp_path_factory.mktemp("trained")
-    spec = make_spec(
+    spec = _maker(engine_cache, shared_cache)(
         workspace, SAMPLES / "target", SAMPLES / "target-test", comparisons=["from_scratch"]
     )
     recorder = Recorder()

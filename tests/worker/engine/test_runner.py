@@ -226,6 +226,10 @@ def test_a_fine_tuned_model_is_the_merchants_own_and_answers_as_trained(
     assert recorder.values["parity_photos"][0] < 1e-3
     assert recorder.checkpoints
     assert result.done.transfer.candidates[0].hyperparameters["epochs"] == 2
+    plain = run(make_spec(tmp_path / "plain", data, None, exports=[]), Context()).done
+    assert result.done.transfer.baseline == plain.metrics.validation
+    fractions = [fraction for _, fraction in recorder.steps]
+    assert fractions == sorted(fractions)
 
 
 @pytest.mark.usefixtures("one_thread")

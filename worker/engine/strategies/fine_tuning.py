@@ -14,7 +14,7 @@ from torch import nn
 from regraft.contract.metrics import Candidate
 from regraft.contract.strategies import FineTuning, FullFinetune, L2Sp, LpFt, PartialFinetune
 from worker.engine.adapted import Adapted
-from worker.engine.context import Context
+from worker.engine.context import Context, Silent
 from worker.engine.device import device
 from worker.engine.head import Head, fit_temperature
 from worker.engine.intervals import wilson
@@ -60,7 +60,7 @@ def full_finetune(task: Task, options: FullFinetune, context: Context) -> Fitted
 
 def lp_ft(task: Task, options: LpFt, context: Context) -> Fitted:
     """Solve the head on frozen features, then train everything from there (Kumar et al. 2022)."""
-    solved = solve_head(material_of(task), task.wanted.model_copy(update=_SOLVED), context)
+    solved = solve_head(material_of(task), task.wanted.model_copy(update=_SOLVED), Silent(context))
     return fine_tuned(task, options, _plain(task, options)._replace(head=solved.head), context)
 
 
