@@ -22,8 +22,8 @@ def details(error: ValidationError, prefix: str = "") -> list[ErrorDetail]:
     """
     found: dict[str, Mapping[str, Any]] = {}
     for fault in error.errors(include_url=False, include_input=False):
-        culprit = fault.get("ctx", {}).get("field")
-        loc = fault["loc"] if culprit is None else (*fault["loc"], str(culprit))
+        culprit = _culprit(fault.get("ctx", {}))
+        loc = fault["loc"] if culprit is None else (*fault["loc"], culprit)
         path = _path(loc, prefix, named_by_user=fault["type"] == "extra_forbidden")
         if path not in found or found[path]["type"] == "literal_error":
             found[path] = fault
@@ -31,6 +31,12 @@ def details(error: ValidationError, prefix: str = "") -> list[ErrorDetail]:
         ErrorDetail(param=path or None, code=str(fault["type"]), message=_message(fault))
         for path, fault in list(found.items())[:MAX_DETAILS]
     ]
+
+
+def _culprit(context: Mapping[str, Any]) -> str | None:
+    """Return the part of an object that is at fault: named by a check, or a union's `type`."""
+    named = context.get("field") or context.get("discriminator")
+    return None if named is None else str(named).strip("'")
 
 
 def _path(loc: Sequence[int | str], prefix: str, *, named_by_user: bool) -> str:

@@ -25,6 +25,7 @@ from regraft.client import (
     NotFoundError,
     ValidationFailed,
 )
+from regraft.contract.catalog import BACKBONES
 from regraft.contract.ids import new_id
 from regraft.contract.job import JobSubmission
 from tests.regraft import examples
@@ -179,5 +180,5 @@ def test_refusals_are_understood(ours: Client, url: str, zenith: Merchant, colou
 
 def test_the_catalogue(ours: Client) -> None:
     """What the service offers must be readable by the client that is shipped with it."""
-    assert [one.name for one in ours.catalog.backbones()] == ["efficientnet_lite0"]
+    assert [one.name for one in ours.catalog.backbones()] == list(BACKBONES)
     assert ours.catalog.strategies()[0].defaults["type"] == "linear_probe"

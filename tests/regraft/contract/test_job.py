@@ -131,7 +131,7 @@ def test_every_strategy_of_the_catalogue_is_a_type_alone(name: str) -> None:
         ({"type": "partial_finetune", "freeze_until": 3}, "strategy.freeze_until"),
         ({"type": "lp_ft", "backbone_lr_factor": 1.5}, "strategy.backbone_lr_factor"),
         ({"type": "lp_ft", "lp_ft": 1}, "strategy.lp_ft"),
-        ({"alpha": 1}, "strategy"),
+        ({"alpha": 1}, "strategy.type"),
     ],
 )
 def test_a_strategys_own_field_is_named_by_its_path(strategy: object, path: str) -> None:
