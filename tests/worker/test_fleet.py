@@ -212,8 +212,11 @@ def test_a_stopped_worker_that_wakes_up_commits_nothing(
     job_id = submit(database, acme.tenant_id, dataset, milliseconds=900)
     wait_for(lambda: _is_training(database, job_id))
     frozen = _supervisor_and_trainer(running)
-    for pid in frozen:
-        os.kill(pid, signal.SIGSTOP)
+    with database.write() as session:
+        # Whoever freezes inside a write keeps SQLite's one lock, and nobody can take over.
+        session.connection()
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
     running.worker("second")
     wait_for(lambda: _ended(database, [job_id]), 30)
     for pid in frozen:
