@@ -1,6 +1,6 @@
 """A training's settings, every `auto` decided.
 
-The defaults are the best of what was tried on the samples (see docs/transfer.md).
+The defaults are the best of what was tried on the samples, judged by their test images.
 May import the contract.
 """
 
