@@ -38,7 +38,7 @@ demo: install ## one real job, end to end, on the embedded stack (SQLite, Redis,
 up: install ## keep the embedded stack running; prints its address and a key
 	@$(RUN) -m deploy.stack --port $(PORT)
 
-test: install-dev lint types unit ## everything: lint, types, rooms, budgets, and all tests
+test: install-dev lint types unit ## everything: lint, types, rooms, budgets, and all tests but the long campaigns
 
 lint: install-dev ## ruff: rules and format
 	$(BIN)/ruff check .
