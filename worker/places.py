@@ -1,11 +1,13 @@
 """Where a worker keeps files below `home`: caches that may be deleted, and a run's workspace.
 
+A workspace is held by a lock on its folder, which ends with the process that holds it: process
+ids are used again, mean nothing on another host, and stay with a zombie.
 May import the standard library.
 """
 
+import fcntl
 import os
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,19 +32,24 @@ class Places:
 
     @contextmanager
     def workspace(self, run: str) -> Iterator[Path]:
-        """Yield an empty folder of one attempt, deleted at the end."""
-        folder = self._work / f"{_host()}+{os.getpid()}+{run}"
-        shutil.rmtree(folder, ignore_errors=True)
+        """Yield an empty folder of one attempt, deleted at the end; `run` names it alone."""
+        folder = self._work / run
+        with _locked(_made(self._work), fcntl.LOCK_SH):
+            shutil.rmtree(folder, ignore_errors=True)
+            held = _opened(_made(folder))
+            fcntl.flock(held, fcntl.LOCK_EX)
         try:
-            yield _made(folder)
+            yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            os.close(held)
 
     def sweep(self) -> int:
-        """Delete the workspaces that dead processes of this host left; return how many."""
-        left = [path for path in _made(self._work).iterdir() if _is_left_over(path.name)]
-        for path in left:
-            shutil.rmtree(path, ignore_errors=True)
+        """Delete the workspaces that nobody holds any more; return how many."""
+        with _locked(_made(self._work), fcntl.LOCK_EX):
+            left = [path for path in self._work.iterdir() if path.is_dir() and not _is_held(path)]
+            for path in left:
+                shutil.rmtree(path, ignore_errors=True)
         return len(left)
 
 
@@ -51,22 +58,30 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _host() -> str:
-    return socket.gethostname().replace("+", "-")
+def _opened(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
 
 
-def _is_left_over(name: str) -> bool:
-    """A folder on a shared disk may belong to another host: that host sweeps it."""
-    host, _, rest = name.partition("+")
-    pid = rest.partition("+")[0]
-    return host == _host() and pid.isdecimal() and not _is_alive(int(pid))
-
-
-def _is_alive(pid: int) -> bool:
+@contextmanager
+def _locked(folder: Path, kind: int) -> Iterator[None]:
+    """Hold a lock on `folder`: no sweep sees a workspace that is made but not yet held."""
+    opened = _opened(folder)
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
+        fcntl.flock(opened, kind)
+        yield
+    finally:
+        os.close(opened)
+
+
+def _is_held(folder: Path) -> bool:
+    try:
+        opened = _opened(folder)
+    except FileNotFoundError:  # its run has just ended
         return True
-    return True
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(opened)
+    return False
