@@ -58,7 +58,8 @@ def _shops(options: Options, service: Cluster, journal: Journal) -> list[Shop]:
         merchant = create(service.database, name)
         dataset = _dataset(service, merchant, folder)
         pools = (LIGHT, REAL) if options.real else (LIGHT,)
-        shops.append(Shop(merchant, dict.fromkeys(pools, dataset), service.ports, journal))
+        datasets = dict.fromkeys(pools, dataset)
+        shops.append(Shop(merchant, datasets, service.ports, journal, options.in_flight))
     return shops
 
 

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 import uuid
+from itertools import islice
 from typing import Any, NamedTuple
 
 from benchmarks.chaos.cluster import LIGHT, REAL
@@ -20,7 +21,10 @@ _ACCEPTED, _CONFLICT, _LIMITED, _SERVER, _UNAVAILABLE = 202, 409, 429, 500, 503
 _REAL_SHARE = 0.2
 _REAL_IN_FLIGHT = 3
 _CANCELLED_SHARE = 0.7
-_MILLISECONDS = (1, 1, 1, 1, 200, 500, 1000)
+_MILLISECONDS = (1, 200, 500, 1000)  # of light jobs
+_SHORT, _LONG = (60, 1, 1, 1), (4, 1, 1, 1)  # how often each, with many jobs in flight and with few
+_MANY = 30
+_OLDEST = 8  # jobs in flight among which the next one to look at is drawn
 
 
 class Answer(NamedTuple):
@@ -34,13 +38,20 @@ class Shop(threading.Thread):
     """One merchant: more or fewer jobs in flight, reads, and now and then a storm of cancels."""
 
     def __init__(
-        self, merchant: Merchant, datasets: dict[str, str], ports: dict[str, int], journal: Journal
+        self,
+        merchant: Merchant,
+        datasets: dict[str, str],
+        ports: dict[str, int],
+        journal: Journal,
+        in_flight: int,
     ) -> None:
         super().__init__(name=merchant.name, daemon=True)
         self._merchant = merchant
         self._datasets = datasets
         self._ports = ports
         self._journal = journal
+        self._in_flight = in_flight
+        self._weights = _SHORT if in_flight >= _MANY else _LONG
         self._dice = random.Random(merchant.name)
         self._count = 0
         self._open: dict[str, str] = {}
@@ -50,7 +61,7 @@ class Shop(threading.Thread):
     def run(self) -> None:
         """Work until told to close; what was begun is finished."""
         while not self.closing.is_set():
-            self._keep_in_flight(self._dice.randint(1, 15), self._dice.uniform(1, 6))
+            self._keep_in_flight(self._dice.randint(1, self._in_flight), self._dice.uniform(1, 6))
 
     def _keep_in_flight(self, count: int, seconds: float) -> None:
         """Keep so many jobs in flight for some seconds."""
@@ -79,7 +90,7 @@ class Shop(threading.Thread):
             "priority": self._dice.choice((0, 0, 0, 5)),
         }
         if pool == LIGHT:
-            spec["hyperparameters"] = {"epochs": self._dice.choice(_MILLISECONDS)}
+            spec["hyperparameters"] = {"epochs": self._milliseconds()}
         else:
             spec["validation"] = {"seed": self._count}
         key, deadline = uuid.uuid4().hex, time.monotonic() + _PATIENCE
@@ -95,10 +106,14 @@ class Shop(threading.Thread):
             time.sleep(0.2)
         self._journal.refuse("POST /v1/jobs: no answer", 0)
 
+    def _milliseconds(self) -> int:
+        (drawn,) = self._dice.choices(_MILLISECONDS, self._weights)
+        return drawn
+
     def _look(self) -> None:
         """Poll one of the jobs that are thought to be in flight."""
         if self._open:
-            job_id = self._dice.choice(list(self._open))
+            job_id = self._dice.choice(list(islice(self._open, _OLDEST)))
             answer = self._ask("GET", f"/v1/jobs/{job_id}")
             if answer is not None and answer.body.get("status") in TERMINAL:
                 del self._open[job_id]

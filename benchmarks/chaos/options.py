@@ -24,7 +24,11 @@ TIMINGS = Timings(
 
 @dataclass(frozen=True)
 class Options:
-    """One campaign; `real` adds a worker with the real engine and a share of jobs for it."""
+    """One campaign; `real` adds a worker with the real engine and a share of jobs for it.
+
+    `in_flight` is how many jobs a merchant keeps in flight at most, `fault_every` the mean number
+    of seconds between faults.
+    """
 
     home: Path
     seconds: float = 600.0
@@ -32,6 +36,7 @@ class Options:
     db: Kind = "sqlite"
     real: bool = False
     workers: int = 3
+    in_flight: int = 15
     fault_every: float = 2.0
 
 
@@ -44,4 +49,7 @@ def from_environment(home: Path) -> Options:
         seed=int(os.environ.get("CHAOS_SEED", "1")),
         db=db,
         real=os.environ.get("CHAOS_REAL", "0") not in {"", "0"},
+        workers=int(os.environ.get("CHAOS_WORKERS", "3")),
+        in_flight=int(os.environ.get("CHAOS_IN_FLIGHT", "15")),
+        fault_every=float(os.environ.get("CHAOS_FAULT_EVERY", "2")),
     )
