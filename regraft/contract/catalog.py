@@ -31,6 +31,12 @@ STRATEGIES: dict[str, StrategyRecord] = {
             reference="Kornblith et al. 2019, Do Better ImageNet Models Transfer Better?",
         ),
         StrategyRecord(
+            type="prototype",
+            trains="nothing: class means of the frozen backbone's features",
+            summary="The nearest class mean by cosine, for one to five images of a class.",
+            reference="Snell et al. 2017, Prototypical Networks for Few-shot Learning",
+        ),
+        StrategyRecord(
             type="partial_finetune",
             trains="the head and the last stages",
             summary="The stages up to `freeze_until` stay as they are, batch-norm included.",
@@ -53,6 +59,32 @@ STRATEGIES: dict[str, StrategyRecord] = {
             trains="everything, held near the pretrained weights",
             summary="Fine-tuning with an L2 penalty on the distance from the starting point.",
             reference="Li et al. 2018, Explicit Inductive Bias for Transfer Learning",
+        ),
+        StrategyRecord(
+            type="instance_weighting",
+            trains="the head, on features of target images and weighted source images",
+            summary="Source images count the more, the more they are like the target's.",
+            reference="Huang et al. 2007, Correcting Sample Selection Bias by Unlabeled Data; "
+            "Dai et al. 2007, Boosting for Transfer Learning",
+        ),
+        StrategyRecord(
+            type="coral",
+            trains="the head and the last stages, on source and target",
+            summary="Cross-entropy, and the distance between both domains' covariances.",
+            reference="Sun & Saenko 2016, Deep CORAL",
+        ),
+        StrategyRecord(
+            type="mmd",
+            trains="the head and the last stages, on source and target",
+            summary="Cross-entropy, and the domains' mean discrepancy under several kernels.",
+            reference="Long et al. 2015, Learning Transferable Features with Deep Adaptation "
+            "Networks",
+        ),
+        StrategyRecord(
+            type="dann",
+            trains="the head and the last stages, on source and target",
+            summary="Cross-entropy, against a discriminator that tells the domains apart.",
+            reference="Ganin et al. 2016, Domain-Adversarial Training of Neural Networks",
         ),
     )
 }

@@ -58,6 +58,7 @@ class ErrorCode(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     DIVERGED = "diverged"
     TOO_FEW_IMAGES = "too_few_images"
+    LABEL_SPACES_DISJOINT = "label_spaces_disjoint"
     WEIGHTS_MISSING = "weights_missing"
     PARITY_FAILED = "parity_failed"
     TRAINER_FAILED = "trainer_failed"
@@ -166,6 +167,12 @@ RECORDS: dict[ErrorCode, ErrorRecord] = {
     ),
     ErrorCode.TOO_FEW_IMAGES: ErrorRecord(
         422, "user_data", False, "Give at least one usable labelled image for two classes."
+    ),
+    ErrorCode.LABEL_SPACES_DISJOINT: ErrorRecord(
+        422,
+        "user_data",
+        False,
+        "Name a source that shares labels with the dataset, or use `coral` or `mmd`.",
     ),
     ErrorCode.WEIGHTS_MISSING: ErrorRecord(
         500, "infrastructure", False, "Ask your administrator to install the backbone's weights."

@@ -3,23 +3,64 @@
 Adding one: a class here, its place in `AnyStrategy`, and its record in `catalog.STRATEGIES`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from regraft.contract.strict import Auto, Strict
 
 _Rate = Annotated[float, Field(gt=0.0, le=1.0)]
+_Strength = Annotated[float, Field(ge=0.0, le=1e6)]
 _Pull = Annotated[float, Field(ge=0.0, le=1e12)]
 
 
-class LinearProbe(Strict):
+class Strategy(Strict):
+    """What every strategy declares: the images it learns from besides the dataset's.
+
+    `needs_source`: it cannot do without labelled images of a source domain (`source_dataset`).
+    `needs_shared_labels`: of those it can only use the ones whose label the dataset has too, so
+    disjoint label spaces are an error. `takes_unlabelled`: it learns from images of
+    `unlabelled_dataset` where there are any.
+    """
+
+    needs_source: ClassVar[bool] = False
+    needs_shared_labels: ClassVar[bool] = False
+    takes_unlabelled: ClassVar[bool] = False
+
+    type: str
+
+
+class LinearProbe(Strategy):
     """A linear head on the frozen backbone, its L2 chosen by cross-validation."""
 
     type: Literal["linear_probe"] = "linear_probe"
 
 
-class FineTuning(Strict):
+class Prototype(Strategy):
+    """The mean of each class's frozen features, compared by cosine; nothing is trained."""
+
+    type: Literal["prototype"] = "prototype"
+
+
+class InstanceWeighting(Strategy):
+    """A linear head on the frozen backbone, from target images and weighted source images.
+
+    `weighting` says where the weights come from: `density_ratio` from a classifier that tells
+    the domains apart, `kmm` from kernel mean matching (Huang et al. 2007), `tradaboost` from
+    rounds of boosting (Dai et al. 2007). `max_weight` bounds a weight of the first two, whose
+    mean is about 1; `rounds` belongs to the third.
+    """
+
+    needs_source: ClassVar[bool] = True
+    needs_shared_labels: ClassVar[bool] = True
+
+    type: Literal["instance_weighting"] = "instance_weighting"
+    weighting: Literal["density_ratio", "kmm", "tradaboost"] = "density_ratio"
+    max_weight: Annotated[float, Field(ge=1.0, le=1000.0)] = 10.0
+    rounds: Annotated[int, Field(ge=1, le=100)] = 10
+
+
+class FineTuning(Strategy):
     """What all strategies have that train the backbone or a part of it.
 
     `freeze_until` names the last stage that stays as it is, with all before it; null trains
@@ -28,7 +69,6 @@ class FineTuning(Strict):
     with each epoch (both Howard & Ruder 2018).
     """
 
-    type: str
     freeze_until: Annotated[str, Field(max_length=64)] | None = None
     backbone_lr_factor: _Rate | Auto = "auto"
     gradual_unfreezing: bool = False
@@ -66,6 +106,54 @@ class L2Sp(FineTuning):
     beta: _Pull = 0.001
 
 
+class Alignment(FineTuning):
+    """What strategies have that make source and target alike in the features they train.
+
+    The head and the last stages are trained on labelled images of both domains, plus `strength`
+    times a term that is small where the domains cannot be told apart. `auto` freezes all stages
+    but the last two.
+    """
+
+    needs_source: ClassVar[bool] = True
+    takes_unlabelled: ClassVar[bool] = True
+
+    freeze_until: Annotated[str, Field(max_length=64)] | Auto | None = "auto"
+    strength: _Strength
+
+
+class Coral(Alignment):
+    """The distance between the covariances of both domains' features (Sun & Saenko 2016)."""
+
+    type: Literal["coral"] = "coral"
+    strength: _Strength = 10.0
+
+
+class Mmd(Alignment):
+    """The maximum mean discrepancy of both domains under several kernels (Long et al. 2015)."""
+
+    type: Literal["mmd"] = "mmd"
+    strength: _Strength = 1.0
+
+
+class Dann(Alignment):
+    """A discriminator of the domains, learned against (Ganin et al. 2016)."""
+
+    needs_shared_labels: ClassVar[bool] = True
+
+    type: Literal["dann"] = "dann"
+    strength: _Strength = 1.0
+
+
 AnyStrategy = Annotated[
-    LinearProbe | PartialFinetune | FullFinetune | LpFt | L2Sp, Field(discriminator="type")
+    LinearProbe
+    | Prototype
+    | PartialFinetune
+    | FullFinetune
+    | LpFt
+    | L2Sp
+    | InstanceWeighting
+    | Coral
+    | Mmd
+    | Dann,
+    Field(discriminator="type"),
 ]

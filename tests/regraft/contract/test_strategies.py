@@ -1,0 +1,35 @@
+"""What a strategy declares of the images it learns from."""
+
+from typing import get_args
+
+import pytest
+
+from regraft.contract.catalog import STRATEGIES
+from regraft.contract.strategies import AnyStrategy, Strategy
+
+_UNION, *_ = get_args(AnyStrategy)
+CLASSES: dict[str, type[Strategy]] = {one().type: one for one in get_args(_UNION)}
+
+
+def test_the_catalogue_lists_every_strategy() -> None:
+    """A strategy without a record could be asked for, but not found."""
+    assert CLASSES.keys() == STRATEGIES.keys()
+
+
+@pytest.mark.parametrize(
+    ("field", "names"),
+    [
+        ("needs_source", {"instance_weighting", "coral", "mmd", "dann"}),
+        ("needs_shared_labels", {"instance_weighting", "dann"}),
+        ("takes_unlabelled", {"coral", "mmd", "dann"}),
+    ],
+)
+def test_what_each_learns_from(field: str, names: set[str]) -> None:
+    """A job would wait for a worker only to be told there that its source is missing."""
+    assert {name for name, one in CLASSES.items() if getattr(one, field)} == names
+
+
+def test_a_source_is_needed_wherever_its_labels_are() -> None:
+    """The declarations would contradict each other."""
+    assert all(one.needs_source for one in CLASSES.values() if one.needs_shared_labels)
+    assert not any("needs_source" in one.model_fields for one in CLASSES.values())
