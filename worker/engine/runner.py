@@ -91,6 +91,7 @@ def _task(spec: RunSpec, backbone: Backbone, given: Inputs, context: Context) ->
         seed=job.seed,
         workspace=spec.workspace,
         checkpoints=_checkpoints(spec, given, context),
+        names=given.labels,
     )
 
 

@@ -3,7 +3,7 @@
 Adding one: a module here with a function of `Strategy`'s type, and its line in `STRATEGIES`.
 """
 
-from worker.engine.strategies.base import Fitted, Strategy, Task
+from worker.engine.strategies.base import Fitted, Source, Strategy, Task
 from worker.engine.strategies.fine_tuning import full_finetune, l2_sp, lp_ft, partial_finetune
 from worker.engine.strategies.linear_probe import linear_probe
 
@@ -15,4 +15,4 @@ STRATEGIES: dict[str, Strategy] = {
     "l2_sp": l2_sp,
 }
 
-__all__ = ["STRATEGIES", "Fitted", "Strategy", "Task"]
+__all__ = ["STRATEGIES", "Fitted", "Source", "Strategy", "Task"]

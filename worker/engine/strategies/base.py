@@ -19,13 +19,26 @@ from worker.engine.context import Context
 from worker.engine.data import Image
 
 
+class Source(NamedTuple):
+    """Labelled images of another domain.
+
+    `labels` [m] are class numbers in the source's own numbering: positions in its `names`.
+    """
+
+    images: Sequence[Image]
+    labels: Tensor
+    names: list[str]
+
+
 class Task(NamedTuple):
     """What there is to learn from, and with what.
 
-    `images` are the training images, `labels` [n] their class numbers, `folds` [n] their folds
-    for cross-validation, -1 for those trained on in every fold; `features` are the frozen
-    backbone's. All chance comes from `seed`. `checkpoints` are the run's: only one training of a
-    run may use them, and one that is tried and dropped gets `NoCheckpoints`.
+    `images` are the training images, `labels` [n] their class numbers, which are positions in
+    `names`, and `folds` [n] their folds for cross-validation, -1 for those trained on in every
+    fold; `features` are the frozen backbone's, also of `source` and `unlabelled`. None of these
+    holds an image of the held-out ones. All chance comes from `seed`. `checkpoints` are the
+    run's: only one training of a run may use them, and one that is tried and dropped gets
+    `NoCheckpoints`.
     """
 
     images: Sequence[Image]
@@ -38,6 +51,9 @@ class Task(NamedTuple):
     seed: int
     workspace: Path
     checkpoints: Checkpoints
+    names: list[str]
+    source: Source | None = None
+    unlabelled: Sequence[Image] = ()
 
     def where(self, kept: Tensor) -> "Task":
         """Return the task of those images alone for which `kept` [n] is true."""

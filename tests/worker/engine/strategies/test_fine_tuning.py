@@ -54,6 +54,7 @@ def task(small: Backbone, tmp_path: Path) -> Task:
         seed=1,
         workspace=tmp_path,
         checkpoints=NoCheckpoints(),
+        names=names,
     )
 
 
