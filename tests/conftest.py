@@ -11,23 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from core.settings import Settings, Timings
+from core.settings import Settings
 from db.migrate import upgrade
 from db.session import Database
 from deploy.redis import EmbeddedRedis
 from tests.support.merchants import Merchant, create
 from tests.support.postgres import Postgres
+from tests.support.timings import SCALED
 
 _TEMPLATE = "regraft_template"
-SCALED = Timings(
-    lease=3.0,
-    heartbeat=0.5,
-    self_fence=2.0,
-    reaper_interval=0.5,
-    redispatch=4.0,
-    kill_grace=2.0,
-    drain=10.0,
-)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -5,21 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from core.settings import Timings
+from tests.support.timings import SCALED
 
 Kind = Literal["sqlite", "postgres"]
 
-# The production clockwork divided by 20, with room for the slowness of a shared machine.
-TIMINGS = Timings(
-    lease=3.0,
-    heartbeat=0.5,
-    self_fence=2.0,
-    reaper_interval=0.5,
-    redispatch=4.0,
-    kill_grace=2.0,
-    stall=6.0,
-    drain=10.0,
-)
+# A trainer that hangs is found while the campaign still runs.
+TIMINGS = SCALED.model_copy(update={"stall": 6.0})
 
 
 @dataclass(frozen=True)
