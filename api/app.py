@@ -8,6 +8,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from api import errors, uploads
+from api.gates import Gates
 from api.openapi import document_route
 from api.services import NAME, Services
 from api.settings import ApiSettings
@@ -34,10 +35,10 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     """Return a WSGI application; settings and database default to the process's own."""
     settings = settings or process_settings()
     api = ApiSettings()
-    database = database or Database(settings.url, pool_size=api.threads)
+    database = database or Database(settings.url, pool_size=api.threads - api.streams)
     app = Flask(NAME, static_folder=None)
     app.url_map.merge_slashes = False
-    app.extensions[NAME] = Services(settings, api, database, SqlBlobStore(database))
+    app.extensions[NAME] = Services(settings, api, database, SqlBlobStore(database), Gates.of(api))
     app.before_request(_begin)
     app.after_request(_finish)
     errors.register(app)

@@ -16,6 +16,7 @@ from core.refusals import RefusedError
 from db.repositories.models import StoredFile
 from regraft.contract.errors import ErrorCode
 
+PIECE_BYTES = 64 * 1024  # a client must read one in the server's idle time
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
 
 
@@ -47,7 +48,6 @@ def download(blobs: BlobStore, model_id: str, file: StoredFile) -> Response:
         206 if span else 200,
         headers=headers,
         content_type="application/octet-stream",
-        direct_passthrough=True,
     )
 
 
@@ -123,5 +123,8 @@ def _part(blobs: BlobStore, file: StoredFile, span: Span) -> Iterator[bytes]:
         stop = min(span.stop - at, segment.length)
         if start < stop:
             offset = segment.offset + start
-            yield from blobs.read(segment.scope, segment.sha256, offset, stop - start)
+            for chunk in blobs.read(segment.scope, segment.sha256, offset, stop - start):
+                yield from (
+                    chunk[at : at + PIECE_BYTES] for at in range(0, len(chunk), PIECE_BYTES)
+                )
         at += segment.length

@@ -5,14 +5,14 @@ import socket
 
 import gunicorn.util
 
+from api import refused
 from api.settings import ApiSettings
-from regraft.contract.errors import ErrorBody, ErrorEnvelope
 
 _API = ApiSettings()
-_UNAVAILABLE = 500
 
 bind = _API.bind
-worker_class = "gthread"
+worker_class = "api.connections.PatientWorker"
+logger_class = "api.server_log.ServerLog"
 workers = _API.workers
 threads = _API.threads
 timeout = 60
@@ -27,19 +27,8 @@ control_socket_disable = True
 
 def _write_error(sock: socket.socket, status_int: int, reason: str, _mesg: str) -> None:
     """Answer a request that never reached the application, in the contract's envelope."""
-    body = ErrorEnvelope(
-        error=ErrorBody(
-            type="service_error" if status_int >= _UNAVAILABLE else "invalid_request",
-            code="internal" if status_int >= _UNAVAILABLE else "invalid_request",
-            message=f"{reason}.",
-        )
-    ).model_dump_json()
-    head = (
-        f"HTTP/1.1 {status_int} {reason}\r\nConnection: close\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
     with contextlib.suppress(OSError):
-        sock.sendall((head + body).encode("latin-1", "replace"))
+        sock.sendall(refused.answer(status_int, reason))
 
 
 gunicorn.util.write_error = _write_error

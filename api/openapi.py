@@ -103,6 +103,7 @@ def errors_of(route: Route) -> list[ErrorCode]:
             ErrorCode.INCOMPLETE_BODY,
             ErrorCode.PAYLOAD_TOO_LARGE,
             ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+            ErrorCode.REQUEST_TIMEOUT,
         }
     return sorted(codes)
 

@@ -5,6 +5,7 @@ The same table makes the Flask rules, the checks of each request and `/openapi.j
 
 import typing
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,7 +13,7 @@ from flask import Flask, Response, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api import auth
-from api.bodies import read_json
+from api.bodies import is_small, read_json
 from api.services import Services, services
 from core.refusals import InvalidError, NotFoundError, RefusedError
 from db.repositories.keys import Caller
@@ -90,10 +91,17 @@ class Route:
         query = checked(self.query, _query())
         if self.query is not Query:
             arguments["query"] = query
-        if self.body is not None:
-            arguments["body"] = checked(self.body, read_json(services().api.max_json_bytes))
-        answer = self.handler(**arguments)
+        with self._place(caller):
+            if self.body is not None:
+                arguments["body"] = checked(self.body, read_json(services().api.max_json_bytes))
+            answer = self.handler(**arguments)
         return answer if isinstance(answer, Response) else as_json(answer, self.status)
+
+    def _place(self, caller: Caller) -> AbstractContextManager[None]:
+        """Return what a request whose body may come slowly must hold meanwhile."""
+        if (self.body is None and not self.multipart) or is_small():
+            return nullcontext()
+        return services().gates.uploads.held(caller.tenant_id)
 
 
 class Routes:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from flask import current_app
 
+from api.gates import Gates
 from api.settings import ApiSettings
 from core.blobs import BlobStore
 from core.settings import Settings
@@ -20,6 +21,7 @@ class Services(NamedTuple):
     api: ApiSettings
     database: Database
     blobs: BlobStore
+    gates: Gates
 
     @property
     def uploads(self) -> Path:

@@ -3,25 +3,38 @@
 Times are in seconds, sizes in bytes.
 """
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SMALL_BODY = 16 * 1024  # gathered before a request gets a thread
 
 
 class ApiSettings(BaseSettings):
     """Threads and limits of one API process.
 
-    A body may take `body_seconds` and what its size takes at `min_rate` bytes a second, and may
-    pause for `idle_seconds`.
+    A request's head, with its body if that is small, must be here after `head_seconds`; a body
+    may then be `body_seconds` behind what `min_rate` bytes a second would have brought, and may
+    pause for `idle_seconds`, as may whoever reads an answer.
     """
 
     model_config = SettingsConfigDict(env_prefix="REGRAFT_API_", frozen=True)
 
-    workers: int = 1
-    threads: int = 24
+    workers: int = Field(default=1, ge=1)
+    uploads: int = Field(default=8, ge=1)
+    downloads: int = Field(default=8, ge=1)
+    streams: int = Field(default=32, ge=1)
+    other_threads: int = Field(default=8, ge=8)
     bind: str = "127.0.0.1:8080"
     max_json_bytes: int = 1024 * 1024
     max_field_bytes: int = 64 * 1024
     max_parts: int = 8
-    body_seconds: float = 60.0
+    head_seconds: float = 15.0
+    body_seconds: float = 30.0
     idle_seconds: float = 30.0
-    min_rate: int = 64 * 1024
+    min_rate: int = 16 * 1024
     retry_after: int = 5
+
+    @property
+    def threads(self) -> int:
+        """One for each slow request that is let in, and some that those can never hold."""
+        return self.uploads + self.downloads + self.streams + self.other_threads

@@ -21,6 +21,7 @@ routes = Routes()
 _UPLOAD_ERRORS = (
     ErrorCode.INVALID_MULTIPART,
     ErrorCode.INCOMPLETE_BODY,
+    ErrorCode.REQUEST_TIMEOUT,
     ErrorCode.PAYLOAD_TOO_LARGE,
     ErrorCode.TOO_LARGE_UNCOMPRESSED,
     ErrorCode.UNSUPPORTED_MEDIA_TYPE,

@@ -1,11 +1,12 @@
 """Trained models and the download of their files."""
 
 import re
+from functools import partial
 
 from flask import Response
 
 from api import shown
-from api.downloads import download
+from api.downloads import PIECE_BYTES, download
 from api.routing import Call, PageQuery, Routes
 from core.refusals import NotFoundError
 from db.repositories import models
@@ -58,4 +59,14 @@ def download_file(call: Call, model_id: str, name: str) -> Response:
         raise NotFoundError("file")
     with call.services.database.read() as session:
         stored = models.stored_file(session, call.tenant_id, model_id, name)
-    return download(call.services.blobs, model_id, stored)
+    if stored.size <= PIECE_BYTES:
+        return download(call.services.blobs, model_id, stored)
+    gate = call.services.gates.downloads
+    gate.enter(call.tenant_id)
+    try:
+        response = download(call.services.blobs, model_id, stored)
+    except BaseException:
+        gate.leave(call.tenant_id)
+        raise
+    response.call_on_close(partial(gate.leave, call.tenant_id))
+    return response

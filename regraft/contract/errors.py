@@ -24,6 +24,7 @@ class ErrorCode(StrEnum):
     """The closed list of codes; `RECORDS` says what each means."""
 
     # The request.
+    INVALID_REQUEST = "invalid_request"
     INVALID_JSON = "invalid_json"
     INVALID_MULTIPART = "invalid_multipart"
     INCOMPLETE_BODY = "incomplete_body"
@@ -31,13 +32,17 @@ class ErrorCode(StrEnum):
     INSUFFICIENT_SCOPE = "insufficient_scope"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    REQUEST_TIMEOUT = "request_timeout"
     CONFLICT = "conflict"
+    IN_USE = "in_use"
     DATASET_NOT_READY = "dataset_not_ready"
     PAYLOAD_TOO_LARGE = "payload_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     RANGE_NOT_SATISFIABLE = "range_not_satisfiable"
     VALIDATION_FAILED = "validation_failed"
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
+    RATE_LIMITED = "rate_limited"
+    QUOTA_EXCEEDED = "quota_exceeded"
     # The upload, before a row exists.
     DATASET_INVALID = "dataset_invalid"
     UNSAFE_PATH = "unsafe_path"
@@ -66,6 +71,9 @@ class ErrorCode(StrEnum):
 
 
 RECORDS: dict[ErrorCode, ErrorRecord] = {
+    ErrorCode.INVALID_REQUEST: ErrorRecord(
+        400, "user_data", False, "Send well-formed HTTP requests, to the service's own host name."
+    ),
     ErrorCode.INVALID_JSON: ErrorRecord(
         400, "user_data", False, "Send one JSON object, encoded as UTF-8, without NaN or repeats."
     ),
@@ -87,8 +95,14 @@ RECORDS: dict[ErrorCode, ErrorRecord] = {
     ErrorCode.METHOD_NOT_ALLOWED: ErrorRecord(
         405, "user_data", False, "Use one of the methods in the `Allow` header."
     ),
+    ErrorCode.REQUEST_TIMEOUT: ErrorRecord(
+        408, "infrastructure", True, "Send the request again, without pauses, on a faster line."
+    ),
     ErrorCode.CONFLICT: ErrorRecord(
         409, "user_data", False, "Read the resource again: its status no longer allows this."
+    ),
+    ErrorCode.IN_USE: ErrorRecord(
+        409, "user_data", True, "Wait for the jobs that use it, or cancel them, and try again."
     ),
     ErrorCode.DATASET_NOT_READY: ErrorRecord(
         409,
@@ -110,6 +124,12 @@ RECORDS: dict[ErrorCode, ErrorRecord] = {
     ),
     ErrorCode.IDEMPOTENCY_MISMATCH: ErrorRecord(
         422, "user_data", False, "Use a new Idempotency-Key for a different request."
+    ),
+    ErrorCode.RATE_LIMITED: ErrorRecord(
+        429, "quota", True, "Send fewer requests; wait the seconds in `Retry-After`."
+    ),
+    ErrorCode.QUOTA_EXCEEDED: ErrorRecord(
+        429, "quota", True, "Free what you no longer need, wait, or ask for a higher quota."
     ),
     ErrorCode.DATASET_INVALID: ErrorRecord(
         422, "user_data", False, "Upload a zip with one folder of images for each class."

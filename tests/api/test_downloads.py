@@ -100,12 +100,13 @@ def test_every_range_of_a_file_of_many_chunks(api: Api, acme: Merchant) -> None:
     segments = [rng.randbytes(size) for size in (CHUNK_BYTES + 7, 3, CHUNK_BYTES - 3)]
     whole = b"".join(segments)
     trained = api.trained(acme, {"model.onnx": segments})
-    assert _get(api, acme, trained).data == whole
+    with _get(api, acme, trained) as response:
+        assert response.data == whole
     joints = [CHUNK_BYTES - 2, CHUNK_BYTES, CHUNK_BYTES + 7, CHUNK_BYTES + 10, len(whole) - 1]
     for joint in joints:
         for start, stop in ((joint - 3, joint + 3), (0, joint), (joint, len(whole) - 1)):
-            response = _get(api, acme, trained, Range=f"bytes={start}-{stop}")
-            assert response.data == whole[start : stop + 1]
+            with _get(api, acme, trained, Range=f"bytes={start}-{stop}") as response:
+                assert response.data == whole[start : stop + 1]
 
 
 def test_an_empty_file(api: Api, acme: Merchant, trained: Trained) -> None:
