@@ -13,7 +13,6 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.fault("F33")
-@pytest.mark.campaign
 @pytest.mark.timeout(400)
 def test_a_minute_of_chaos_breaks_no_promise(tmp_path: Path, dice: random.Random) -> None:
     """Each fault alone is survived; merchants meet them together."""
