@@ -1,11 +1,8 @@
 """A multipart upload on its way to a temporary file: streamed, hashed, and deleted always."""
 
-import base64
 import contextlib
 import hashlib
-import json
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -14,10 +11,13 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from flask import request
-from werkzeug.sansio.multipart import Data, Field, File, MultipartDecoder, NeedData, State
+from werkzeug.sansio.multipart import Data, Field, File
 
+from api import digests
 from api.bodies import pieces
+from api.multipart import StreamDecoder
 from api.services import Services
+from core import strict_json
 from core.refusals import InvalidError, RefusedError
 from regraft.contract.errors import ErrorCode
 
@@ -25,7 +25,6 @@ _OVERHEAD = 1024 * 1024  # of boundaries and text fields beside the file itself
 _BESIDE_PARTS = 64 * 1024  # of those, what may stand outside the parts' data: it is held in memory
 _FORGOTTEN_SECONDS = 3600.0
 _SWEEP_SECONDS = 600.0
-_DIGEST = re.compile(r"(?:^|[\s,])sha-256=:([A-Za-z0-9+/]{43}=):")
 
 
 _swept: dict[Path, float] = {}  # when this process last swept each folder of uploads
@@ -84,11 +83,11 @@ def _last_written(folder: Path) -> float | None:
 
 
 def parsed_object(text: str, param: str) -> dict[str, object]:
-    """Return a text field that holds one JSON object."""
+    """Return a text field that holds one JSON object, each name in it once."""
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidError(param, "must be a JSON object") from error
+        found = strict_json.parse(text)
+    except strict_json.InvalidJsonError as error:
+        raise InvalidError(param, f"must be a JSON object; it {error}") from error
     if not isinstance(found, dict):
         raise InvalidError(param, "must be a JSON object")
     return found
@@ -105,7 +104,7 @@ class _Receiver:
         self._target = target
         self._names = names
         self._file_hash = hashlib.sha256()
-        self._body_hash = hashlib.sha256()
+        self._body_hashes = digests.asked_for()
         self._size = 0
         self._beside = 0
         self._fields: dict[str, bytearray] = {}
@@ -115,35 +114,33 @@ class _Receiver:
     def run(self) -> Upload:
         """Read the body to its end."""
         limits = self._services.settings.uploads
-        decoder = MultipartDecoder(_boundary(), max_parts=self._services.api.max_parts)
+        decoder = StreamDecoder(_boundary(), self._services.api.max_parts)
         try:
             for piece in pieces(limits.max_bytes + _OVERHEAD):
                 # `sweep` tells a slow upload from a forgotten one by this time.
                 os.utime(self._path)
-                if "Content-Digest" in request.headers:
-                    self._body_hash.update(piece)
+                for digest in self._body_hashes.values():
+                    digest.update(piece)
                 self._feed(decoder, piece)
         except ValueError as error:
             raise _invalid("The multipart body is malformed.") from error
-        if decoder.state is not State.EPILOGUE:
+        if not decoder.is_over:
             raise _invalid("The multipart body has no closing boundary.")
         if not self._has_file:
             raise InvalidError("file", "is required", "missing")
-        _check_digest("Content-Digest", self._body_hash.hexdigest())
-        _check_digest("X-Content-SHA256", self._file_hash.hexdigest())
+        digests.check_body(self._body_hashes)
+        digests.check_file(self._file_hash.hexdigest())
         return Upload(self._path, self._file_hash.hexdigest(), self._size, self._texts())
 
-    def _feed(self, decoder: MultipartDecoder, piece: bytes) -> None:
+    def _feed(self, decoder: StreamDecoder, piece: bytes) -> None:
         """Take the events that a piece makes; what follows the last boundary makes none."""
         self._beside += len(piece)
-        if decoder.state is not State.EPILOGUE:
-            decoder.receive_data(piece)
-            while not isinstance(event := decoder.next_event(), NeedData):
-                if isinstance(event, File | Field):
-                    self._begin(event)
-                elif isinstance(event, Data):
-                    self._beside -= len(event.data)
-                    self._take(event.data)
+        for event in decoder.events(piece):
+            if isinstance(event, File | Field):
+                self._begin(event)
+            elif isinstance(event, Data):
+                self._beside -= len(event.data)
+                self._take(event.data)
         if self._beside > _BESIDE_PARTS:
             raise RefusedError(
                 ErrorCode.PAYLOAD_TOO_LARGE, "Too much stands outside the parts of the form."
@@ -198,22 +195,6 @@ def _boundary() -> bytes:
     if not boundary or not boundary.isascii():
         raise _invalid("The `Content-Type` names no boundary.")
     return boundary.encode()
-
-
-def _check_digest(header: str, sha256: str) -> None:
-    """Compare with the hash that the client sent, where it sent one.
-
-    `Content-Digest` is RFC 9530's, of the whole body; `X-Content-SHA256` is hex, of the file.
-    """
-    value = request.headers.get(header)
-    if value is None:
-        return
-    expected = value.strip().lower()
-    if header == "Content-Digest":
-        form = _DIGEST.search(value)
-        expected = base64.b64decode(form.group(1)).hex() if form else ""
-    if expected != sha256:
-        raise InvalidError(header, "is not the SHA-256 of what came", "checksum_mismatch")
 
 
 def _printable(name: str) -> str:

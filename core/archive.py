@@ -184,7 +184,9 @@ def _contents(archive: zipfile.ZipFile, limits: UploadLimits) -> Contents:
         if not member.is_dir() and not _is_junk(name)
     }
     wanted = [name for m, name in names.items() if not m.is_dir() and not _is_junk(name)]
-    if len(files) != len(wanted):
+    # zipfile finds a member by the name that it decoded itself, and would read another one.
+    read_by = {member.filename for member in files.values()}
+    if not len(wanted) == len(files) == len(read_by):
         raise ArchiveError(ErrorCode.DATASET_INVALID, "The zip holds two files of the same name.")
     if not files:
         raise ArchiveError(ErrorCode.DATASET_INVALID, "The zip holds no files.")
@@ -356,12 +358,41 @@ def _check_classes(entries: list[Entry], limits: UploadLimits) -> tuple[str, ...
             f"The zip holds one class only: {next(iter(labels))}. Images without a class go to "
             "the top level.",
         )
+    _check_look(labels)
     if len(labels) > limits.max_classes:
         raise ArchiveError(
             ErrorCode.TOO_MANY_CLASSES,
             f"The zip holds {len(labels)} classes; at most {limits.max_classes} are taken.",
         )
     return tuple(sorted(labels))
+
+
+def _check_look(labels: set[str]) -> None:
+    """Refuse classes that a reader cannot tell apart, or cannot see."""
+    seen: dict[str, str] = {}
+    for label in sorted(labels):
+        look = _look(label)
+        if not look:
+            raise ArchiveError(
+                ErrorCode.DATASET_INVALID, f"A class has a name that cannot be seen: {label!a}."
+            )
+        if look in seen:
+            raise ArchiveError(
+                ErrorCode.DATASET_INVALID,
+                f"Two classes look the same and differ in invisible characters only: "
+                f"{seen[look]!a} and {label!a}.",
+            )
+        seen[look] = label
+
+
+def _look(label: str) -> str:
+    """Return what is seen of a label: no format characters, no selectors, single spaces."""
+    visible = "".join(
+        char
+        for char in label
+        if unicodedata.category(char) != "Cf" and not "\ufe00" <= char <= "\ufe0f"
+    )
+    return " ".join(unicodedata.normalize("NFC", visible).split())
 
 
 def _too_many_entries(limits: UploadLimits) -> ArchiveError:

@@ -1,14 +1,14 @@
 """`manifest.csv` and `manifest.jsonl`: the label, group and split of each file of an upload.
 
-May import the standard library, core.refusals and regraft.contract.
+May import the standard library, core and regraft.contract.
 """
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from core import strict_json
 from core.refusals import RefusedError
 from regraft.contract.errors import ErrorCode
 from regraft.contract.status import SPLITS
@@ -86,9 +86,9 @@ def _json_rows(name: str, text: str) -> Iterator[tuple[int, dict[str, object]]]:
         if not source.strip():
             continue
         try:
-            row = json.loads(source)
-        except (ValueError, RecursionError) as error:
-            raise _fault(name, line, "is not JSON") from error
+            row = strict_json.parse(source)
+        except strict_json.InvalidJsonError as error:
+            raise _fault(name, line, str(error)) from error
         if not isinstance(row, dict):
             raise _fault(name, line, "is not a JSON object")
         _check_columns(name, line, list(row))

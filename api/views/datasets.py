@@ -58,7 +58,7 @@ class ImageQuery(PageQuery):
     repeatable=True,
     multipart=True,
     headers={
-        "Content-Digest": "RFC 9530: `sha-256=:…:`, the hash of the whole body, checked.",
+        "Content-Digest": "RFC 9530: `sha-256=:…:` or `sha-512=:…:` of the whole body, checked.",
         "X-Content-SHA256": "The hash of the file in hex, checked.",
     },
 )

@@ -46,6 +46,12 @@ BAD = {
         "validation_failed",
         "metadata",
     ),
+    "metadata twice": (
+        FILE + NAMED + _part("metadata", b'{"a": "1", "a": "2"}') + END,
+        422,
+        "validation_failed",
+        "metadata",
+    ),
     "metadata value": (
         FILE + NAMED + _part("metadata", b'{"a": 1}') + END,
         422,
@@ -100,12 +106,18 @@ def test_checksums_of_the_client(api: Api, acme: Merchant) -> None:
     """Bytes damaged on the way would be trained on."""
     body = FILE + NAMED + END
     packed = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    longer = base64.b64encode(hashlib.sha512(body).digest()).decode()
     file = hashlib.sha256(ZIP).hexdigest()
     for name, value, status in (
         ("X-Content-SHA256", file, 202),
         ("X-Content-SHA256", file.upper(), 202),
         ("Content-Digest", f"sha-256=:{packed}:", 202),
         ("Content-Digest", f"md5=:x:, sha-256=:{packed}:", 202),
+        ("Content-Digest", f"sha-512=:{longer}:", 202),
+        ("Content-Digest", f"sha-512=:{longer}:, sha-256=:{packed}:", 202),
+        ("Content-Digest", f"sha-512=:{longer}:, sha-256=:{'A' * 43}=:", 422),
+        ("Content-Digest", f"sha-512=:{packed}:", 422),
+        ("Content-Digest", f"sha-256={packed}", 422),
         ("X-Content-SHA256", "0" * 64, 422),
         ("X-Content-SHA256", "x", 422),
         ("Content-Digest", f"sha-256=:{'A' * 43}=:", 422),

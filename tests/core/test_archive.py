@@ -84,6 +84,54 @@ def test_utf8_names_without_the_flag(tmp_path: Path) -> None:
     assert inspect(path, LIMITS).labels == ("mug", "t\u00e9")
 
 
+def test_names_that_decode_to_the_same_name(tmp_path: Path) -> None:
+    """One file's label would be given another file's pixels."""
+    path = _zip(tmp_path / "set.zip", {"mug/\u00e9.jpg": b"1", "mug/\u251c\u2310.jpg": b"2", **TWO})
+    data = bytearray(path.read_bytes())
+    for magic, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        struct.pack_into("<H", data, data.find(magic) + at, 0)
+    path.write_bytes(data)
+    with zipfile.ZipFile(path) as archive:
+        names = [member.filename for member in archive.infolist()]
+        assert names[0] == names[1]
+    error = _refused(path)
+    assert (error.code, "same name" in error.message) == (ErrorCode.DATASET_INVALID, True)
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [
+        "m\u200dug",
+        "mug\u200b",
+        "\ufeffmug",
+        "mu\u00adg",
+        "mug\ufe0f",
+        "mug ",
+        "m\u2060ug",
+        "mug\u00a0",
+    ],
+)
+def test_classes_that_look_the_same(tmp_path: Path, twin: str) -> None:
+    """A merchant would see one class twice, with half of its photos each."""
+    path = _zip(tmp_path / "set.zip", {"mug/a.jpg": IMAGE, f"{twin}/b.jpg": IMAGE})
+    assert "look the same" in _refused(path).message
+    rows = f"path,label\na.jpg,mug\nb.jpg,{twin}\n".encode()
+    path = _zip(tmp_path / "set.zip", {"a.jpg": IMAGE, "b.jpg": IMAGE, "manifest.csv": rows})
+    assert "look the same" in _refused(path).message
+
+
+def test_a_class_that_cannot_be_seen(tmp_path: Path) -> None:
+    """A merchant would read of a class without a name."""
+    path = _zip(tmp_path / "set.zip", {"mug/a.jpg": IMAGE, "\u200b\u00ad/b.jpg": IMAGE})
+    assert "cannot be seen" in _refused(path).message
+
+
+def test_joiners_within_one_class_are_kept(tmp_path: Path) -> None:
+    """Emoji, and words of Persian and Hindi, would be refused or misspelt."""
+    label = "\U0001f469\u200d\U0001f373"
+    assert _labels(tmp_path, f"{label}/a.jpg", "mug/b.jpg")[f"{label}/a.jpg"] == label
+
+
 def test_bytes_come_back_as_they_went_in(tmp_path: Path) -> None:
     """Ingest would judge other bytes than the merchant sent."""
     path = _zip(tmp_path / "set.zip", TWO)
@@ -353,7 +401,12 @@ def test_a_manifest_names_labels_groups_and_splits(tmp_path: Path) -> None:
         ("manifest.jsonl", '{"path": "a.jpg"}\n{"path": ', "line 2: is not JSON"),
         ("manifest.jsonl", "[]", "line 1: is not a JSON object"),
         ("manifest.jsonl", '{"path": "a.jpg", "label": 7}', "line 1: `label` must be text"),
-        ("manifest.jsonl", "[" * 100_000, "line 1: is not JSON"),
+        ("manifest.jsonl", "[" * 100_000, "line 1: is nested too deeply"),
+        (
+            "manifest.jsonl",
+            '{"path": "a.jpg", "label": "mug", "label": "cup"}',
+            "line 1: holds the same name twice",
+        ),
         ("manifest.csv", "path,label\na.jpg,mug\nmanifest.csv,cup\n", "line 3: there is no file"),
     ],
 )

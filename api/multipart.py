@@ -1,0 +1,55 @@
+"""A multipart body as events, whatever pieces it comes in.
+
+Werkzeug's decoder (3.1.9) takes part of a delimiter for data where a piece ends just behind the
+boundary: after `--boundary-` it adds the CR before it to the file, and within the padding that
+may follow a boundary it adds the whole line. So such a piece's end is held for the next one.
+"""
+
+import re
+from collections.abc import Iterator
+
+from werkzeug.sansio.multipart import Event, MultipartDecoder, NeedData, State
+
+_MOST_PADDING = 1024
+_UNDECIDED = re.compile(rb"-?|[ \t\v\f]*")
+
+
+class StreamDecoder:
+    """Decodes a body of at most `max_parts` parts piece by piece."""
+
+    def __init__(self, boundary: bytes, max_parts: int) -> None:
+        self._decoder = MultipartDecoder(boundary, max_parts=max_parts)
+        self._boundary = b"--" + boundary
+        self._line = re.compile(re.escape(self._boundary) + rb"[ \t\v\f]*(?:\r\n|\r|\n)\Z")
+        self._held = b""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the closing boundary has come."""
+        return self._decoder.state is State.EPILOGUE
+
+    def events(self, piece: bytes) -> Iterator[Event]:
+        """Yield what a piece makes; what follows the closing boundary makes nothing.
+
+        Raises `ValueError` where the body is malformed.
+        """
+        if self.is_over:
+            return
+        held = self._held + piece
+        end = self._decided(held)
+        self._held = held[end:]
+        self._decoder.receive_data(held[:end])
+        while not isinstance(event := self._decoder.next_event(), NeedData):
+            yield event
+
+    def _decided(self, data: bytes) -> int:
+        """Return up to where it is certain what is boundary and what is not."""
+        at = max(data.rfind(b"\r"), data.rfind(b"\n"))
+        line = data[at + 1 :]
+        behind = line.removeprefix(self._boundary)
+        if at < 0 or len(behind) > _MOST_PADDING or self._line.search(data):
+            return len(data)
+        begun = self._boundary.startswith(line)
+        if begun or (line.startswith(self._boundary) and _UNDECIDED.fullmatch(behind)):
+            return at - 1 if data[max(0, at - 1) : at + 1] == b"\r\n" else at
+        return len(data)
