@@ -28,6 +28,7 @@ class UploadLimits(BaseSettings):
     max_pixels: int = 25_000_000
     min_side: int = 8
     max_aspect_ratio: int = 50
+    max_cpu_seconds: float = 3600.0
 
 
 class Timings(BaseSettings):

@@ -6,6 +6,7 @@ It may die on any image; the supervisor then starts another one behind it.
 import hashlib
 import os
 import sys
+import time
 import zipfile
 
 from core.archive import ArchiveError, Entry, inspect, read_member
@@ -14,6 +15,11 @@ from regraft.contract.verdict import Verdict
 from worker.ingest import decode, sandbox
 from worker.ingest.messages import Begun, Checked, Finished, Line, Opened, Refused, Task
 from worker.line_process import PARENT_VARIABLE
+
+_TOO_COSTLY = (
+    "Not looked at: the files before it took all the processor time of one upload. Send it again "
+    "in another."
+)
 
 
 def main() -> None:
@@ -32,9 +38,13 @@ def main() -> None:
     with zipfile.ZipFile(task.archive) as archive:
         for index in range(task.start, len(entries)):
             sandbox.allow_cpu(task.seconds)
-            begun = Begun(otherwise=_listed(index, entries[index]))
+            spent = time.process_time()
+            begun = Begun(otherwise=_listed(index, entries[index]), spent=spent)
             _say(begun)
-            _say(_check(archive, entries[index], task, begun.otherwise))
+            if spent > task.budget:
+                _say(_rejected(begun.otherwise, Verdict.DECODER_FAILED, _TOO_COSTLY))
+            else:
+                _say(_check(archive, entries[index], task, begun.otherwise))
     _say(Finished())
 
 

@@ -134,7 +134,7 @@ def _check_shape(image: Image.Image, limits: UploadLimits) -> None:
 
 def _load(image: Image.Image, data: bytes, kind: str) -> Image.Image:
     """Decode every pixel; whatever a decoder raises is the file's fault."""
-    if sniff.lacks_end(data, kind):
+    if sniff.lacks_end(data, kind) or (kind == "PNG" and not sniff.has_sound_chunks(data)):
         raise _broken(data, kind)
     try:
         image.load()

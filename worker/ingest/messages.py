@@ -24,7 +24,10 @@ class Line(BaseModel):
 
 
 class Task(Line):
-    """Check the files of `archive` from the one at `start` on; clean copies go to `out`."""
+    """Check the files of `archive` from the one at `start` on; clean copies go to `out`.
+
+    `seconds` of a processor for each file, `budget` of them for all that follow.
+    """
 
     archive: Path
     out: Path
@@ -32,6 +35,7 @@ class Task(Line):
     limits: UploadLimits
     memory: int
     seconds: float
+    budget: float
 
 
 class Opened(Line):
@@ -63,10 +67,14 @@ class Checked(Line):
 
 
 class Begun(Line):
-    """The next file is being looked at; `otherwise` is its verdict if the child dies of it."""
+    """The next file is being looked at; `otherwise` is its verdict if the child dies of it.
+
+    `spent` is what the child has used of a processor so far, in seconds.
+    """
 
     type: Literal["begun"] = "begun"
     otherwise: Checked
+    spent: float
 
 
 class Refused(Line):

@@ -76,8 +76,9 @@ class _Ingest:
         self._out = attempt.workspace / "clean"
         self._out.mkdir()
         self._checked: list[Checked] = []
-        self._begun: Checked | None = None
+        self._begun: Begun | None = None
         self._count = 0
+        self._spent = 0.0
 
     def run(self) -> Outcome:
         ended = None
@@ -100,6 +101,7 @@ class _Ingest:
             limits=self._attempt.station.settings.uploads,
             memory=_MEMORY_BYTES,
             seconds=_CPU_SECONDS,
+            budget=self._attempt.station.settings.uploads.max_cpu_seconds - self._spent,
         )
 
     def _listen(self, child: LineProcess[FromChild]) -> Outcome | None:
@@ -123,7 +125,7 @@ class _Ingest:
             case Opened():
                 self._count = message.count
             case Begun():
-                self._begun = message.otherwise
+                self._begun = message
             case Checked():
                 self._keep(message)
             case Refused():
@@ -156,4 +158,5 @@ class _Ingest:
         if self._begun is None:
             message = f"The decoder died before it looked at a file ({how})."
             raise InterruptedRunError(self._attempt.lost(ErrorCode.WORKER_LOST, message))
-        self._keep(self._begun)
+        self._spent += self._begun.spent + _CPU_SECONDS
+        self._keep(self._begun.otherwise)

@@ -1,9 +1,11 @@
 """What a file is by its first bytes, whatever its name says. May import the standard library."""
 
 import re
+import zlib
 from typing import NamedTuple
 
-_DECODED = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"))
+_PNG = b"\x89PNG\r\n\x1a\n"
+_DECODED = ((b"\xff\xd8\xff", "JPEG"), (_PNG, "PNG"))
 _KNOWN = (
     (b"GIF8", "GIF"),
     (b"BM", "BMP"),
@@ -81,6 +83,20 @@ def lacks_end(data: bytes, kind: str) -> bool:
     if kind == "WEBP":
         return len(data) < int.from_bytes(data[4:8], "little") + 8
     return b"IEND" not in data
+
+
+def has_sound_chunks(data: bytes) -> bool:
+    """Tell whether every chunk of a PNG up to its end has the checksum that it says."""
+    at = len(_PNG)
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        end = at + 8 + length
+        if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            return False
+        if data[at + 4 : at + 8] == b"IEND":
+            return True
+        at = end + 4
+    return False
 
 
 def is_animated_webp(data: bytes) -> bool:

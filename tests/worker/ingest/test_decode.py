@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngInfo
 
 from core.settings import UploadLimits
 from regraft.contract.verdict import Verdict
@@ -243,6 +244,30 @@ def test_damage_within_a_file_is_corrupt() -> None:
     png = bytearray(_encoded(_photo((200, 200)), "PNG"))
     png[len(png) // 2] ^= 0xFF
     assert _verdict(bytes(png)) is Verdict.CORRUPT
+
+
+def _chunks(data: bytes) -> list[tuple[int, bytes]]:
+    """Return where each chunk of a PNG starts, and its type."""
+    found, at = [], 8
+    while at < len(data):
+        found.append((at, data[at + 4 : at + 8]))
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return found
+
+
+def test_every_chunk_of_a_png_has_its_checksum() -> None:
+    """A file that was damaged on a disk would be trained on as if it were whole."""
+    note = PngInfo()
+    note.add_text("Comment", "studio 4")
+    image = Image.frombytes("RGB", (300, 300), random.Random(1).randbytes(270_000)).quantize(64)
+    png = _encoded(image, "PNG", pnginfo=note, transparency=3)
+    assert decode.clean(png + b"tail", LIMITS).width == 300
+    chunks = _chunks(png)
+    assert {b"IHDR", b"PLTE", b"tRNS", b"tEXt", b"IDAT", b"IEND"} == {kind for _, kind in chunks}
+    for at, kind in chunks:
+        damaged = bytearray(png)
+        damaged[at + 8 + int.from_bytes(png[at : at + 4], "big")] ^= 1
+        assert (kind, _verdict(bytes(damaged))) == (kind, Verdict.CORRUPT)
 
 
 def test_a_png_without_pixels_is_corrupt() -> None:

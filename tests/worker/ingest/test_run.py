@@ -120,7 +120,13 @@ def test_a_child_has_little_memory(tmp_path: Path) -> None:
     child: LineProcess[FromChild] = LineProcess(_COMMAND, from_child.validate_json)
     limits = UploadLimits(max_ratio=10_000)
     task = Task(
-        archive=archive, out=out, start=0, limits=limits, memory=180 * 1024 * 1024, seconds=30
+        archive=archive,
+        out=out,
+        start=0,
+        limits=limits,
+        memory=180 * 1024 * 1024,
+        seconds=30,
+        budget=600,
     )
     child.send(task.line())
     said: list[FromChild] = []
@@ -136,6 +142,23 @@ def test_a_child_has_little_memory(tmp_path: Path) -> None:
         Verdict.OK,
     ]
     assert sum(isinstance(one, Begun) for one in said) == 3
+
+
+def test_an_upload_has_so_much_of_a_processor(
+    database: Database, ingest_station: Station, acme: Merchant
+) -> None:
+    """20,000 files that each take half a minute would keep everybody waiting for a week."""
+    limits = UploadLimits(max_cpu_seconds=0.0)
+    changed = {"uploads": limits}
+    ingest_station.settings = ingest_station.settings.model_copy(update=changed)
+    files = {"mug/1.png": picture(1), "plate/2.png": picture(2)}
+    dataset_id, job_id = upload(database, acme.tenant_id, files)
+    supervise(ingest_station, job_id)
+    dataset = _dataset(database, dataset_id)
+    assert (dataset.status, dataset.num_rejected) == ("invalid", 2)
+    for image in _images(database, dataset_id):
+        assert image.verdict == Verdict.DECODER_FAILED
+        assert "processor time" in str(image.message)
 
 
 def test_a_damaged_blob_fails_the_job_and_its_dataset(
