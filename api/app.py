@@ -12,7 +12,7 @@ from api.gates import Gates
 from api.openapi import document_route
 from api.services import NAME, Services
 from api.settings import ApiSettings
-from api.views import catalog, datasets, jobs, models, operations
+from api.views import catalog, datasets, jobs, models, operations, registry
 from core.logs import logger
 from core.settings import Settings
 from core.settings import settings as process_settings
@@ -28,7 +28,14 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Strict-Transport-Security": "max-age=31536000",
 }
-ROUTES = (datasets.routes, jobs.routes, models.routes, catalog.routes, operations.routes)
+ROUTES = (
+    datasets.routes,
+    jobs.routes,
+    models.routes,
+    registry.routes,
+    catalog.routes,
+    operations.routes,
+)
 
 
 def create_app(settings: Settings | None = None, database: Database | None = None) -> Flask:

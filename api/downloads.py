@@ -27,11 +27,11 @@ class Span(NamedTuple):
     stop: int
 
 
-def download(blobs: BlobStore, model_id: str, file: StoredFile) -> Response:
+def download(blobs: BlobStore, file: StoredFile) -> Response:
     """Return a file or one range of it, with validators; raises `range_not_satisfiable`."""
     if sum(segment.length for segment in file.segments) != file.size:
         raise BlobCorruptError(file.sha256)
-    headers = _headers(model_id, file)
+    headers = _headers(file)
     if _matches(request.headers.get("If-None-Match"), headers["ETag"], weak=True):
         return Response(status=304, headers=headers)
     span = _span(file.size, headers["ETag"])
@@ -51,13 +51,13 @@ def download(blobs: BlobStore, model_id: str, file: StoredFile) -> Response:
     )
 
 
-def _headers(model_id: str, file: StoredFile) -> dict[str, str]:
+def _headers(file: StoredFile) -> dict[str, str]:
     digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
     return {
         "ETag": f'"{file.sha256}"',
         "Digest": f"sha-256={digest}",
         "Accept-Ranges": "bytes",
-        "Content-Disposition": f'attachment; filename="{model_id}-{file.name}"',
+        "Content-Disposition": f'attachment; filename="{file.model_id}-{file.name}"',
         "Cache-Control": "private, no-cache",
     }
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from api.views.operations import Health
 from regraft.contract.job import JobSubmission
+from regraft.contract.registry import Alias, AliasMove, AuditEntry, Deleted
 from regraft.contract.resources import (
     Backbone,
     Checkpoint,
@@ -41,6 +42,31 @@ _METRICS = {
     }
 }
 _FILE = {"name": "model.onnx", "bytes": 13559409, "sha256": _SHA}
+_ALIAS = {
+    "name": "home-goods",
+    "alias": "production",
+    "model": _MODEL,
+    "version": 3,
+    "previous": "md_01k8zr2h6j8zt4e7g3n5r9v1wa",
+    "comparison": {
+        "compared_with": "md_01k8zr2h6j8zt4e7g3n5r9v1wa",
+        "images": "test",
+        "num_images": 100,
+        "accuracy": 0.94,
+        "accuracy_before": 0.91,
+        "gain": {"points": 3.0, "interval": [-1.2, 7.4]},
+    },
+    "updated_at": _NOW,
+}
+_AUDIT = {
+    "id": "aud_01k8zr2h6j8zt4e7g3n5r9v1wc",
+    "action": "model.promoted",
+    "actor": "key_01k8zqzz6e9tq4x7c2v6b8n3hd",
+    "subject": "home-goods@production",
+    "request_id": "req_4f0c",
+    "data": {"from": None, "to": {"model": _MODEL, "version": 3}},
+    "created_at": _NOW,
+}
 _SUBMISSION = {
     "name": "home goods, autumn",
     "register_as": "home-goods",
@@ -177,18 +203,23 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
         "key": "key_01k8zqzz6e9tq4x7c2v6b8n3hd",
         "scopes": ["read", "write"],
     },
+    Alias: _ALIAS,
+    AuditEntry: _AUDIT,
+    Deleted: {"id": _MODEL, "object": "model"},
     Health: {"status": "ok"},
 }
 
 EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     **{model: _one(model, values) for model, values in _ONE.items()},
     JobSubmission: _SUBMISSION,
+    AliasMove: {"to": 3},
     Page[Dataset]: _page(Dataset, _ONE[Dataset]),
     Page[Image]: _page(Image, _ONE[Image]),
     Page[Job]: _page(Job, _ONE[Job]),
     Page[Checkpoint]: _page(Checkpoint, _ONE[Checkpoint]),
     Page[JobEvent]: _page(JobEvent, _ONE[JobEvent]),
     Page[Model]: _page(Model, _ONE[Model]),
+    Page[AuditEntry]: _page(AuditEntry, _AUDIT),
     Page[ModelFile]: _page(ModelFile, _FILE),
     Page[Backbone]: _page(Backbone, _ONE[Backbone]),
     Page[Strategy]: _page(Strategy, _ONE[Strategy]),

@@ -14,9 +14,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from api.examples import EXAMPLES
-from api.routing import IDS, Query, Route, Routes
+from api.routing import IDS, NAMES, Query, Route, Routes
 from regraft import __version__
 from regraft.contract.errors import RECORDS, ErrorBody, ErrorCode, ErrorEnvelope
+from regraft.contract.naming import MODEL_NAME_PATTERN
 
 Json = dict[str, Any]
 _DESCRIBED = {200: "Done.", 202: "Accepted."}
@@ -143,20 +144,18 @@ def _operation(route: Route, names: dict[type[BaseModel], Json]) -> Json:
 
 def _path(route: Route) -> list[Json]:
     parts = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
-    return [
-        {
-            "name": part,
-            "in": "path",
-            "required": True,
-            "schema": {
-                "type": "string",
-                "pattern": f"^{IDS[part][0]}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$",
-            }
-            if part in IDS
-            else {"type": "string"},
-        }
-        for part in parts
-    ]
+    return [{"name": part, "in": "path", "required": True, "schema": _form(part)} for part in parts]
+
+
+def _form(part: str) -> Json:
+    """Return the schema of a part of a path."""
+    if part in IDS:
+        return {"type": "string", "pattern": f"^{IDS[part][0]}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$"}
+    if part in NAMES:
+        return {"type": "string", "pattern": MODEL_NAME_PATTERN}
+    if part == "ref":
+        return {"type": "string", "description": "`md_…`, `name@alias` or `name:version`."}
+    return {"type": "string"}
 
 
 def _query(model: type[Query]) -> list[Json]:

@@ -9,16 +9,18 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api import auth
 from api.bodies import is_small, read_json
 from api.services import Services, services
 from core.refusals import InvalidError, NotFoundError, RefusedError
+from db.repositories.audit import Actor
 from db.repositories.keys import Caller
 from regraft.contract.errors import ErrorCode
 from regraft.contract.ids import Prefix, is_id
+from regraft.contract.refs import is_name
 from regraft.contract.validation import details
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -26,8 +28,8 @@ Handler = TypeVar("Handler", bound=Callable[..., BaseModel | Response])
 IDS: dict[str, tuple[Prefix, str]] = {
     "dataset_id": ("ds", "dataset"),
     "job_id": ("job", "job"),
-    "model_id": ("md", "model"),
 }
+NAMES = {"name": "model", "alias": "alias"}
 
 
 class Query(BaseModel):
@@ -53,6 +55,11 @@ class Call(NamedTuple):
     def tenant_id(self) -> str:
         """The tenant that every read and write of this request belongs to."""
         return self.caller.tenant_id
+
+    @property
+    def actor(self) -> Actor:
+        """Who makes the change, for the audit trail."""
+        return Actor(self.caller.key_id, g.request_id)
 
 
 @dataclass(frozen=True)
@@ -82,9 +89,7 @@ class Route:
         """Check the request, run the handler, and return its answer."""
         caller = auth.caller(self.scope)
         for name, value in values.items():
-            prefix, subject = IDS.get(name, (None, ""))
-            if prefix is not None and not is_id(value, prefix):
-                raise NotFoundError(subject)
+            _require_form(name, value)
         arguments: dict[str, Any] = dict(values)
         if self.takes_call:
             arguments["call"] = Call(services(), caller)
@@ -136,6 +141,15 @@ class Routes:
                 methods=[route.method],
                 provide_automatic_options=False,
             )
+
+
+def _require_form(name: str, value: str) -> None:
+    """Raise `NotFoundError` for text that can be no id and no name of its kind."""
+    prefix, subject = IDS.get(name, (None, ""))
+    if prefix is not None and not is_id(value, prefix):
+        raise NotFoundError(subject)
+    if name in NAMES and not is_name(value):
+        raise NotFoundError(NAMES[name])
 
 
 def checked(model: type[Model], values: object) -> Model:

@@ -6,12 +6,15 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from db import models as db_models
 from db.models import Dataset, Image, Job, JobCheckpoint, JobEvent, JobMetric, ModelFile
 from db.repositories import queueing
+from db.repositories.aliases import Pointing
 from db.repositories.jobs import Overview
 from db.repositories.models import ModelWithFiles
 from db.repositories.reading import Slice
 from regraft.contract import resources
+from regraft.contract.registry import Alias, AuditEntry, Comparison
 from regraft.contract.status import TERMINAL, JobStatus, RequestedAction, shown
 
 Item = TypeVar("Item")
@@ -114,7 +117,7 @@ def model(found: ModelWithFiles) -> resources.Model:
     return resources.Model.model_validate(
         {
             **_columns(row, "id name version backbone strategy labels metrics transfer lineage"),
-            "aliases": [],
+            "aliases": found.aliases,
             "job": row.job_id,
             "files": [file(entry) for entry in found.files],
             "created_at": when(row.created_at),
@@ -126,6 +129,30 @@ def model(found: ModelWithFiles) -> resources.Model:
 def file(row: ModelFile) -> resources.ModelFile:
     """Return a file's name, size in bytes and hash."""
     return resources.ModelFile(name=row.name, bytes=row.size, sha256=row.sha256)
+
+
+def alias(found: Pointing, comparison: Comparison | None) -> Alias:
+    """Return where an alias points, and what its move was judged by."""
+    row = found.alias
+    return Alias(
+        name=row.name,
+        alias=row.alias,
+        model=row.model_id,
+        version=found.model.version,
+        previous=row.previous_id,
+        comparison=comparison,
+        updated_at=when(row.updated_at),
+    )
+
+
+def audit_entry(row: db_models.AuditEntry) -> AuditEntry:
+    """Return one line of the audit trail."""
+    return AuditEntry.model_validate(
+        {
+            **_columns(row, "id action actor subject request_id data"),
+            "created_at": when(row.created_at),
+        }
+    )
 
 
 def _columns(row: object, names: str) -> dict[str, object]:

@@ -4,6 +4,7 @@ import re
 from functools import partial
 
 from flask import Response
+from pydantic import Field
 
 from api import shown
 from api.downloads import PIECE_BYTES, download
@@ -12,39 +13,56 @@ from core.refusals import NotFoundError
 from db.repositories import models
 from db.repositories.reading import Window
 from regraft.contract.errors import ErrorCode
+from regraft.contract.naming import MODEL_NAME_PATTERN
+from regraft.contract.registry import Deleted
 from regraft.contract.resources import Model, ModelFile, Page
 
 routes = Routes()
 _FILE_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}", re.ASCII)
 
 
+class ModelQuery(PageQuery):
+    """Which models to list."""
+
+    name: str | None = Field(default=None, pattern=MODEL_NAME_PATTERN)
+
+
 @routes.add("GET", "/v1/models", Page[Model])
-def list_models(call: Call, query: PageQuery) -> Page[Model]:
-    """List models, newest first."""
+def list_models(call: Call, query: ModelQuery) -> Page[Model]:
+    """List models, or the versions of one name, newest first."""
+    window = Window(query.limit, query.cursor)
     with call.services.database.read() as session:
-        rows = models.listed(session, call.tenant_id, Window(query.limit, query.cursor))
+        rows = models.listed(session, call.tenant_id, query.name, window)
     return shown.page(rows, shown.model)
 
 
-@routes.add("GET", "/v1/models/{model_id}", Model)
-def show_model(call: Call, model_id: str) -> Model:
+@routes.add("GET", "/v1/models/{ref}", Model)
+def show_model(call: Call, ref: str) -> Model:
     """Show one model."""
     with call.services.database.read() as session:
-        return shown.model(models.show(session, call.tenant_id, model_id))
+        return shown.model(models.show(session, call.tenant_id, ref))
 
 
-@routes.add("GET", "/v1/models/{model_id}/files", Page[ModelFile])
-def list_files(call: Call, model_id: str, query: PageQuery) -> Page[ModelFile]:
+@routes.add("DELETE", "/v1/models/{ref}", Deleted, scope="write", errors=(ErrorCode.IN_USE,))
+def delete_model(call: Call, ref: str) -> Deleted:
+    """Delete a model and its files; what was made from it keeps its lineage."""
+    with call.services.database.write() as session:
+        model_id = models.remove(session, call.tenant_id, ref, call.actor)
+    return Deleted(id=model_id, object="model")
+
+
+@routes.add("GET", "/v1/models/{ref}/files", Page[ModelFile])
+def list_files(call: Call, ref: str, query: PageQuery) -> Page[ModelFile]:
     """List a model's files with their sizes and hashes, by name."""
     window = Window(query.limit, query.cursor)
     with call.services.database.read() as session:
-        rows = models.files(session, call.tenant_id, model_id, window)
+        rows = models.files(session, call.tenant_id, ref, window)
     return shown.page(rows, shown.file)
 
 
 @routes.add(
     "GET",
-    "/v1/models/{model_id}/files/{name}",
+    "/v1/models/{ref}/files/{file}",
     None,
     errors=(ErrorCode.RANGE_NOT_SATISFIABLE, ErrorCode.ARTIFACT_CORRUPT),
     headers={
@@ -53,18 +71,18 @@ def list_files(call: Call, model_id: str, query: PageQuery) -> Page[ModelFile]:
         "If-None-Match": "An ETag: 304 if the file is still that one.",
     },
 )
-def download_file(call: Call, model_id: str, name: str) -> Response:
+def download_file(call: Call, ref: str, file: str) -> Response:
     """Download a file of a model, whole or one range of it."""
-    if not _FILE_NAME.fullmatch(name):
+    if not _FILE_NAME.fullmatch(file):
         raise NotFoundError("file")
     with call.services.database.read() as session:
-        stored = models.stored_file(session, call.tenant_id, model_id, name)
+        stored = models.stored_file(session, call.tenant_id, ref, file)
     if stored.size <= PIECE_BYTES:
-        return download(call.services.blobs, model_id, stored)
+        return download(call.services.blobs, stored)
     gate = call.services.gates.downloads
     gate.enter(call.tenant_id)
     try:
-        response = download(call.services.blobs, model_id, stored)
+        response = download(call.services.blobs, stored)
     except BaseException:
         gate.leave(call.tenant_id)
         raise

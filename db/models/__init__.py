@@ -1,14 +1,16 @@
 """The tables, one module for each subject; importing this package registers them all."""
 
+from db.models.audit import AuditEntry
 from db.models.blob import Blob, BlobChunk
 from db.models.dataset import Dataset, Image
 from db.models.job import Job, JobCheckpoint, JobEvent, JobMetric, JobResult
-from db.models.model import FileSegment, Model, ModelFile
+from db.models.model import FileSegment, Model, ModelAlias, ModelFile
 from db.models.slot import WorkerSlot
 from db.models.tenant import ApiKey, FairShare, Idempotency, Tenant
 
 __all__ = [
     "ApiKey",
+    "AuditEntry",
     "Blob",
     "BlobChunk",
     "Dataset",
@@ -22,6 +24,7 @@ __all__ = [
     "JobMetric",
     "JobResult",
     "Model",
+    "ModelAlias",
     "ModelFile",
     "Tenant",
     "WorkerSlot",

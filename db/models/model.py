@@ -7,7 +7,11 @@ from db.base import Base, Epoch, Json, now
 
 
 class Model(Base):
-    """One version under a name, made by one job."""
+    """One version under a name, made by one job.
+
+    The row of a deleted one stays: its number is not given again, and what came from it can
+    still name it.
+    """
 
     __tablename__ = "model"
     __table_args__ = (
@@ -28,6 +32,20 @@ class Model(Base):
     lineage: Mapped[dict[str, object]] = mapped_column(Json)
     created_at: Mapped[float] = mapped_column(Epoch, default=now())
     user_metadata: Mapped[dict[str, str]] = mapped_column("metadata", Json, default=dict)
+    deleted_at: Mapped[float | None] = mapped_column(Epoch)
+
+
+class ModelAlias(Base):
+    """A name for one of the versions under a name; `previous_id` is what it named before."""
+
+    __tablename__ = "model_alias"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    alias: Mapped[str] = mapped_column(String(63), primary_key=True)
+    model_id: Mapped[str] = mapped_column(ForeignKey("model.id"), index=True)
+    previous_id: Mapped[str | None] = mapped_column(ForeignKey("model.id"), index=True)
+    updated_at: Mapped[float] = mapped_column(Epoch, default=now())
 
 
 class ModelFile(Base):

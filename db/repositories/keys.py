@@ -14,10 +14,14 @@ from sqlalchemy.orm import Session
 
 from core.refusals import InvalidError, NotFoundError
 from db.base import now
+from db.lifecycle.guard import changed
 from db.models import ApiKey, Tenant
+from db.repositories import audit
+from db.repositories.audit import OPERATOR, Actor
 from db.session import Database
 from db.tenancy import scoped
 from regraft.contract.ids import new_id
+from regraft.contract.registry import AuditAction
 
 SCOPES = ("read", "write", "admin")
 DEFAULT_SCOPES = ("read", "write")
@@ -96,6 +100,7 @@ def create_key(
     *,
     name: str = "key",
     lifetime: float | None = None,
+    by: Actor = OPERATOR,
 ) -> NewKey:
     """Insert a key and return its text, which cannot be had again; `lifetime` in seconds."""
     unknown = [scope for scope in scopes if scope not in SCOPES]
@@ -116,10 +121,12 @@ def create_key(
     )
     session.add(row)
     session.flush()
+    noted = {"name": name, "scopes": list(scopes), "expires_at": row.expires_at}
+    audit.record(session, tenant_id, by, AuditAction.KEY_CREATED, row.id, **noted)
     return NewKey(row.id, tenant_id, f"rg_{prefix}_{secret}", scopes)
 
 
-def revoke_key(session: Session, tenant_id: str, reference: str) -> str:
+def revoke_key(session: Session, tenant_id: str, reference: str, *, by: Actor = OPERATOR) -> str:
     """End a key, named by its id or its public prefix; return its id. Twice changes nothing."""
     key = session.scalar(
         scoped(ApiKey, tenant_id).where(or_(ApiKey.id == reference, ApiKey.prefix == reference))
@@ -127,7 +134,8 @@ def revoke_key(session: Session, tenant_id: str, reference: str) -> str:
     if key is None:
         raise NotFoundError("key", "key")
     live = (ApiKey.id == key.id) & ApiKey.revoked_at.is_(None)
-    session.execute(update(ApiKey).where(live).values(revoked_at=now()))
+    if changed(session, update(ApiKey).where(live).values(revoked_at=now())):
+        audit.record(session, tenant_id, by, AuditAction.KEY_REVOKED, key.id, name=key.name)
     return key.id
 
 

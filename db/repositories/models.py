@@ -1,20 +1,35 @@
-"""Trained models and their files, as a merchant reads and downloads them."""
+"""Trained models and their files, as a merchant reads, downloads and deletes them.
+
+A model is named by a reference (`regraft.contract.refs`); one that was deleted is not found.
+"""
 
 from typing import NamedTuple
 
+from sqlalchemy import ColumnElement, Select, delete, update
 from sqlalchemy.orm import Session
 
 from core.blobs import SHARED_SCOPE
-from db.models import FileSegment, Model, ModelFile
+from core.refusals import ConflictError, NotFoundError
+from db.base import now
+from db.lifecycle.guard import changed
+from db.models import FileSegment, Job, Model, ModelAlias, ModelFile
+from db.repositories import audit
+from db.repositories.audit import Actor
 from db.repositories.reading import Slice, Window, by_name, get, newest_first
 from db.tenancy import scoped
+from regraft.contract import refs
+from regraft.contract.errors import ErrorCode
+from regraft.contract.refs import ModelRef
+from regraft.contract.registry import AuditAction
+from regraft.contract.status import TERMINAL
 
 
 class ModelWithFiles(NamedTuple):
-    """A model and its files by name."""
+    """A model, its files and its aliases, both by name."""
 
     model: Model
     files: list[ModelFile]
+    aliases: list[str]
 
 
 class Segment(NamedTuple):
@@ -27,52 +42,135 @@ class Segment(NamedTuple):
 
 
 class StoredFile(NamedTuple):
-    """A file and where its bytes lie, in order; size in bytes."""
+    """A file of a model and where its bytes lie, in order; size in bytes."""
 
+    model_id: str
     name: str
     size: int
     sha256: str
     segments: tuple[Segment, ...]
 
 
-def show(session: Session, tenant_id: str, model_id: str) -> ModelWithFiles:
+def find(session: Session, tenant_id: str, reference: str, *, param: str | None = None) -> Model:
+    """Return one model by reference; raises `NotFoundError`."""
+    return get(session, _live(tenant_id, reference, param), "model", param=param)
+
+
+def show(session: Session, tenant_id: str, reference: str) -> ModelWithFiles:
     """Return one model with its files; raises `NotFoundError`."""
-    model = get(session, scoped(Model, tenant_id).where(Model.id == model_id), "model")
-    return _with_files(session, tenant_id, [model])[0]
+    return _with_files(session, tenant_id, [find(session, tenant_id, reference)])[0]
 
 
-def listed(session: Session, tenant_id: str, window: Window) -> Slice[ModelWithFiles]:
-    """Return a page of the tenant's models, newest first."""
-    page = newest_first(session, scoped(Model, tenant_id), Model.id, "md", window)
+def listed(
+    session: Session, tenant_id: str, name: str | None, window: Window
+) -> Slice[ModelWithFiles]:
+    """Return a page of the tenant's models, or of the versions of one, newest first."""
+    query = scoped(Model, tenant_id).where(Model.deleted_at.is_(None))
+    if name is not None:
+        query = query.where(Model.name == name)
+    page = newest_first(session, query, Model.id, "md", window)
     return Slice(_with_files(session, tenant_id, page.rows), page.next_cursor)
 
 
-def files(session: Session, tenant_id: str, model_id: str, window: Window) -> Slice[ModelFile]:
+def files(session: Session, tenant_id: str, reference: str, window: Window) -> Slice[ModelFile]:
     """Return a page of a model's files by name; raises `NotFoundError`."""
-    get(session, scoped(Model, tenant_id).where(Model.id == model_id), "model")
-    query = scoped(ModelFile, tenant_id).where(ModelFile.model_id == model_id)
+    model = find(session, tenant_id, reference)
+    query = scoped(ModelFile, tenant_id).where(ModelFile.model_id == model.id)
     return by_name(session, query, ModelFile.name, window)
 
 
-def stored_file(session: Session, tenant_id: str, model_id: str, name: str) -> StoredFile:
+def stored_file(session: Session, tenant_id: str, reference: str, name: str) -> StoredFile:
     """Return where a file's bytes lie; raises `NotFoundError` for a model or a file."""
-    get(session, scoped(Model, tenant_id).where(Model.id == model_id), "model")
+    model = find(session, tenant_id, reference)
     wanted = scoped(ModelFile, tenant_id).where(
-        ModelFile.model_id == model_id, ModelFile.name == name
+        ModelFile.model_id == model.id, ModelFile.name == name
     )
     file = get(session, wanted, "file")
     segments = scoped(FileSegment, tenant_id).where(
-        FileSegment.model_id == model_id,
+        FileSegment.model_id == model.id,
         FileSegment.file_name == name,
         FileSegment.scope.in_((tenant_id, SHARED_SCOPE)),
     )
     rows = session.scalars(segments.order_by(FileSegment.seq))
     return StoredFile(
+        model.id,
         name,
         file.size,
         file.sha256,
         tuple(Segment(row.scope, row.blob_sha256, row.offset, row.length) for row in rows),
     )
+
+
+def held(session: Session, tenant_id: str, model_id: str) -> Model | None:
+    """Return a model that cannot be deleted before this transaction ends; None if it was."""
+    query = _live(tenant_id, model_id, None).with_for_update(read=True)
+    return session.scalar(query)
+
+
+def remove(session: Session, tenant_id: str, reference: str, actor: Actor) -> str:
+    """Delete a model and its files and return its id; the sweep takes bytes that nobody shares.
+
+    Its row stays for the lineage of others. Raises `NotFoundError`, or `ConflictError`
+    (`in_use`) while an alias points to it or a job that has not ended starts from it.
+    """
+    query = _live(tenant_id, reference, None).with_for_update(of=Model)
+    model = get(session, query, "model")
+    _require_unused(session, tenant_id, model)
+    _delete(session, model.id)
+    audit.record(
+        session,
+        tenant_id,
+        actor,
+        AuditAction.MODEL_DELETED,
+        model.id,
+        name=model.name,
+        version=model.version,
+        job=model.job_id,
+        lineage=model.lineage,
+    )
+    return model.id
+
+
+def _live(tenant_id: str, reference: str, param: str | None) -> Select[Model]:
+    """Return the query of a model that is there; raises `NotFoundError` for no reference."""
+    ref = refs.parse(reference)
+    if ref is None:
+        raise NotFoundError("model", param)
+    query = scoped(Model, tenant_id).where(Model.deleted_at.is_(None))
+    if ref.alias is None:
+        return query.where(_is_version(ref))
+    pointing = (ModelAlias.tenant_id == tenant_id) & (ModelAlias.name == ref.name)
+    pointing &= (ModelAlias.alias == ref.alias) & (ModelAlias.model_id == Model.id)
+    return query.join(ModelAlias, pointing)
+
+
+def _is_version(ref: ModelRef) -> ColumnElement[bool]:
+    if ref.id is not None:
+        return Model.id == ref.id
+    return (Model.name == ref.name) & (Model.version == ref.version)
+
+
+def _require_unused(session: Session, tenant_id: str, model: Model) -> None:
+    pointing = scoped(ModelAlias, tenant_id).where(ModelAlias.model_id == model.id)
+    names = sorted(alias.alias for alias in session.scalars(pointing))
+    if names:
+        listed = ", ".join(f"{model.name}@{name}" for name in names)
+        raise ConflictError(f"The model answers to {listed}.", code=ErrorCode.IN_USE)
+    starting = scoped(Job, tenant_id).where(
+        Job.status.not_in(TERMINAL), Job.spec["base"]["model"].as_string() == model.id
+    )
+    job = session.scalar(starting.limit(1))
+    if job is not None:
+        message = f"The job {job.id}, which has not ended, starts from the model."
+        raise ConflictError(message, code=ErrorCode.IN_USE)
+
+
+def _delete(session: Session, model_id: str) -> None:
+    for table in (FileSegment, ModelFile):
+        changed(session, delete(table).where(table.model_id == model_id))
+    before = update(ModelAlias).where(ModelAlias.previous_id == model_id)
+    changed(session, before.values(previous_id=None))
+    changed(session, update(Model).where(Model.id == model_id).values(deleted_at=now()))
 
 
 def _with_files(session: Session, tenant_id: str, found: list[Model]) -> list[ModelWithFiles]:
@@ -81,4 +179,8 @@ def _with_files(session: Session, tenant_id: str, found: list[Model]) -> list[Mo
     query = scoped(ModelFile, tenant_id).where(ModelFile.model_id.in_(ids))
     for file in session.scalars(query.order_by(ModelFile.name)):
         files[file.model_id].append(file)
-    return [ModelWithFiles(model, files[model.id]) for model in found]
+    aliases: dict[str, list[str]] = {model_id: [] for model_id in ids}
+    pointing = scoped(ModelAlias, tenant_id).where(ModelAlias.model_id.in_(ids))
+    for row in session.scalars(pointing.order_by(ModelAlias.alias)):
+        aliases[row.model_id].append(row.alias)
+    return [ModelWithFiles(model, files[model.id], aliases[model.id]) for model in found]

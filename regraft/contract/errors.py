@@ -35,6 +35,7 @@ class ErrorCode(StrEnum):
     REQUEST_TIMEOUT = "request_timeout"
     CONFLICT = "conflict"
     IN_USE = "in_use"
+    WORSE_MODEL = "worse_model"
     DATASET_NOT_READY = "dataset_not_ready"
     PAYLOAD_TOO_LARGE = "payload_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
@@ -102,7 +103,10 @@ RECORDS: dict[ErrorCode, ErrorRecord] = {
         409, "user_data", False, "Read the resource again: its status no longer allows this."
     ),
     ErrorCode.IN_USE: ErrorRecord(
-        409, "user_data", True, "Wait for the jobs that use it, or cancel them, and try again."
+        409, "user_data", True, "Take away the alias, or wait for the jobs, that use it."
+    ),
+    ErrorCode.WORSE_MODEL: ErrorRecord(
+        409, "user_data", False, "Keep the model that is there, or send `force: true`."
     ),
     ErrorCode.DATASET_NOT_READY: ErrorRecord(
         409,

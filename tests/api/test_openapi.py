@@ -51,7 +51,7 @@ def test_every_route_is_there_and_no_other(app: Flask, document: dict[str, Any])
         (path, method) for path, methods in document["paths"].items() for method in methods
     }
     assert served == documented
-    assert len(served) == 25
+    assert len(served) == 29
 
 
 def test_every_operation_is_whole(app: Flask, document: dict[str, Any]) -> None:
@@ -86,7 +86,7 @@ def test_answers_match_their_schemas(api: Api, acme: Merchant) -> None:
     for path, given in (
         ("/v1/jobs/{job_id}", {"job_id": trained.job_id}),
         ("/v1/datasets/{dataset_id}", {"dataset_id": trained.dataset_id}),
-        ("/v1/models/{model_id}", {"model_id": trained.model_id}),
+        ("/v1/models/{ref}", {"ref": trained.model_id}),
         ("/v1/jobs", {}),
         ("/v1/catalog/strategies", {}),
     ):

@@ -8,31 +8,52 @@ import pytest
 from werkzeug.test import TestResponse
 
 from api.routing import IDS
+from db.repositories import aliases
+from db.repositories.aliases import Place
+from db.repositories.audit import OPERATOR
 from regraft.contract.ids import new_id
 from tests.support.api import Api, Trained
 from tests.support.merchants import Merchant
 
 FILE = "model.onnx"
+NAME = "home-goods"
+BODIES = {"PUT": {"json": {"to": 1}}}
 FIELDS = ("dataset", "test_dataset")
 
 
 @pytest.fixture
 def theirs(api: Api, acme: Merchant) -> Trained:
     """What the other merchant owns: one of everything."""
-    found = api.trained(acme, {FILE: [b"secret weights"]})
+    found = api.trained(acme, {FILE: [b"secret weights"]}, name=NAME)
     api.add_image(acme, found.dataset_id, 0, "ok")
     return found
 
 
-def _addresses(api: Api, ids: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield each method and path of the application that takes an id, with these ids."""
+def _addresses(api: Api, parts: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each method and path of the application that takes an id or a name, with these.
+
+    What takes something away comes last, and the deepest first.
+    """
+    found = []
     for rule in api.app.url_map.iter_rules():
         names = re.findall(r"<(\w+)>", rule.rule)
         if names:
-            assert set(names) <= {*IDS, "name"}, f"{rule.rule}: tell this test how to fill it"
-            path = re.sub(r"<(\w+)>", lambda found: {**ids, "name": FILE}[found[1]], rule.rule)
-            for method in sorted((rule.methods or set()) - {"OPTIONS"}):
-                yield method, path
+            assert set(names) <= {*parts, "file"}, f"{rule.rule}: tell this test how to fill it"
+            path = re.sub(r"<(\w+)>", lambda found: {**parts, "file": FILE}[found[1]], rule.rule)
+            methods = sorted((rule.methods or set()) - {"OPTIONS"})
+            found += [(method, path) for method in methods]
+    yield from sorted(found, key=lambda one: (one[0] == "DELETE", -one[1].count("/")))
+
+
+def _parts(theirs: Trained) -> dict[str, str]:
+    """Return what fills the addresses of everything that the other merchant owns."""
+    ids = {"dataset_id": theirs.dataset_id, "job_id": theirs.job_id, "ref": theirs.model_id}
+    return {**ids, "name": NAME, "alias": "production"}
+
+
+def _walked(api: Api, address: tuple[str, str], merchant: Merchant) -> TestResponse:
+    method, path = address
+    return api.send(method, path, merchant, **BODIES.get(method, {}))
 
 
 def _scrubbed(response: TestResponse) -> tuple[int, Any]:
@@ -44,24 +65,31 @@ def _scrubbed(response: TestResponse) -> tuple[int, Any]:
 
 def test_the_walk_covers_the_application(api: Api, theirs: Trained, acme: Merchant) -> None:
     """The walk below would pass because its addresses lead nowhere for anyone."""
-    ids = {"dataset_id": theirs.dataset_id, "job_id": theirs.job_id, "model_id": theirs.model_id}
-    addresses = list(_addresses(api, ids))
-    assert len(addresses) >= 15
-    statuses = {api.send(method, path, acme).status_code for method, path in addresses}
+    addresses = list(_addresses(api, _parts(theirs)))
+    assert len(addresses) >= 18
+    statuses = {_walked(api, address, acme).status_code for address in addresses}
     # 409: the finished job cannot be cancelled, by its owner either.
     assert statuses == {200, 409}
 
 
-def test_another_merchants_ids_are_unknown_ids(api: Api, theirs: Trained, zenith: Merchant) -> None:
+def test_another_merchants_ids_are_unknown_ids(
+    api: Api, theirs: Trained, acme: Merchant, zenith: Merchant
+) -> None:
     """A merchant could see, stop or download what a competitor trains."""
-    real = {"dataset_id": theirs.dataset_id, "job_id": theirs.job_id, "model_id": theirs.model_id}
+    real = _parts(theirs)
     random = {name: new_id(prefix) for name, (prefix, _) in IDS.items()}
+    unknown = {**random, "ref": new_id("md"), "name": "nothing", "alias": "nowhere"}
+    named = ({**real, "ref": ref} for ref in (f"{NAME}:1", f"{NAME}@production"))
     # PostgreSQL refuses a NUL in any text: it must not get that far.
-    malformed = (dict.fromkeys(IDS, text) for text in ("1", "%00", "job_%27%20or%201=1", "x" * 999))
+    texts = ("1", "%00", "job_%27%20or%201=1", "x" * 999, "a@%00", "a:99999999999", "a@b@c")
+    malformed = (dict.fromkeys(real, text) for text in texts)
+    with api.database.write() as session:
+        place = Place(acme.tenant_id, NAME, "production")
+        assert aliases.apply(session, place, aliases.plan(session, place, 1), OPERATOR)
     before = api.row_counts()
-    walks = (_addresses(api, ids) for ids in (real, random, *malformed))
+    walks = [_addresses(api, parts) for parts in (real, unknown, *named, *malformed)]
     for addresses in zip(*walks, strict=True):
-        answers = [_scrubbed(api.send(method, path, zenith)) for method, path in addresses]
+        answers = [_scrubbed(_walked(api, address, zenith)) for address in addresses]
         assert answers[0][0] == 404, addresses[0]
         assert all(answer == answers[0] for answer in answers), addresses[0]
     assert api.row_counts() == before
@@ -69,7 +97,7 @@ def test_another_merchants_ids_are_unknown_ids(api: Api, theirs: Trained, zenith
 
 def test_lists_hold_nothing_of_others(api: Api, theirs: Trained, zenith: Merchant) -> None:
     """A list would show how many products a competitor has, and what they are."""
-    for path in ("/v1/datasets", "/v1/jobs", "/v1/models"):
+    for path in ("/v1/datasets", "/v1/jobs", "/v1/models", "/v1/audit", f"/v1/models?name={NAME}"):
         assert api.get(path, zenith).get_json()["data"] == []
     assert api.get(f"/v1/jobs?dataset={theirs.dataset_id}", zenith).get_json()["data"] == []
 

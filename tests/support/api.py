@@ -103,15 +103,20 @@ class Api:
         """Submit a job."""
         return self.post("/v1/jobs", merchant, json={"dataset": dataset_id, **spec})
 
-    def trained(self, merchant: Merchant, files: Mapping[str, list[bytes]]) -> Trained:
-        """Leave a finished job with a model; a file is the concatenation of its segments."""
+    def trained(
+        self, merchant: Merchant, files: Mapping[str, list[bytes]], **model: Any
+    ) -> Trained:
+        """Leave a finished job with a model; a file is the concatenation of its segments.
+
+        `model` gives columns of the model's row.
+        """
         dataset_id = self.ready_dataset(merchant)
         job_id: str = self.submit(merchant, dataset_id).get_json()["id"]
         model_id = new_id("md")
         with self.database.write() as session:
             done = {"status": "succeeded", "started_at": 1.0, "finished_at": 2.5}
             session.execute(update(Job).where(Job.id == job_id).values(done))
-            session.add(_model(merchant, job_id, model_id))
+            session.add(_model(merchant, job_id, model_id, model))
             session.flush()
             session.add(_result(merchant, job_id, model_id))
         for name, segments in files.items():
@@ -171,20 +176,19 @@ def error_of(response: TestResponse) -> dict[str, Any]:
     return error
 
 
-def _model(merchant: Merchant, job_id: str, model_id: str) -> Model:
-    return Model(
-        id=model_id,
-        tenant_id=merchant.tenant_id,
-        name=f"model-{job_id[-12:]}",
-        version=1,
-        job_id=job_id,
-        backbone="efficientnet_lite0",
-        strategy="linear_probe",
-        labels=["cup", "mug"],
-        metrics={"validation": None, "test": None},
-        transfer={"explanation": "because"},
-        lineage={},
-    )
+def _model(merchant: Merchant, job_id: str, model_id: str, given: Mapping[str, Any]) -> Model:
+    values: dict[str, Any] = {
+        "name": f"model-{job_id[-12:]}",
+        "version": 1,
+        "backbone": "efficientnet_lite0",
+        "strategy": "linear_probe",
+        "labels": ["cup", "mug"],
+        "metrics": {"validation": None, "test": None},
+        "transfer": {"explanation": "because"},
+        "lineage": {},
+    }
+    owner = {"id": model_id, "tenant_id": merchant.tenant_id, "job_id": job_id}
+    return Model(**{**values, **given, **owner})
 
 
 def _result(merchant: Merchant, job_id: str, model_id: str) -> JobResult:
