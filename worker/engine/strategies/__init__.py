@@ -6,9 +6,11 @@ Adding one: a module here with a function of `Strategy`'s type, and its line in 
 from worker.engine.strategies.base import Fitted, Source, Strategy, Task
 from worker.engine.strategies.fine_tuning import full_finetune, l2_sp, lp_ft, partial_finetune
 from worker.engine.strategies.linear_probe import linear_probe
+from worker.engine.strategies.prototype import prototype
 
 STRATEGIES: dict[str, Strategy] = {
     "linear_probe": linear_probe,
+    "prototype": prototype,
     "partial_finetune": partial_finetune,
     "full_finetune": full_finetune,
     "lp_ft": lp_ft,
