@@ -45,17 +45,19 @@ class Prototype(Strategy):
 class InstanceWeighting(Strategy):
     """A linear head on the frozen backbone, from target images and weighted source images.
 
-    `weighting` says where the weights come from: `density_ratio` from a classifier that tells
-    the domains apart, `kmm` from kernel mean matching (Huang et al. 2007), `tradaboost` from
-    rounds of boosting (Dai et al. 2007). `max_weight` bounds a weight of the first two, whose
-    mean is about 1; `rounds` belongs to the third.
+    `weighting` says where the weights come from: `tradaboost` from `rounds` of boosting (Dai et
+    al. 2007), `density_ratio` from a classifier that tells the domains apart, `kmm` from kernel
+    mean matching (Huang et al. 2007); a weight of the last two is at most about `max_weight`
+    times their mean. `source_weight` is what all source images count together, as a share of
+    what all target images do, before any boosting.
     """
 
     needs_source: ClassVar[bool] = True
     needs_shared_labels: ClassVar[bool] = True
 
     type: Literal["instance_weighting"] = "instance_weighting"
-    weighting: Literal["density_ratio", "kmm", "tradaboost"] = "density_ratio"
+    weighting: Literal["tradaboost", "density_ratio", "kmm"] = "tradaboost"
+    source_weight: Annotated[float, Field(gt=0.0, le=100.0)] = 0.3
     max_weight: Annotated[float, Field(ge=1.0, le=1000.0)] = 10.0
     rounds: Annotated[int, Field(ge=1, le=100)] = 10
 

@@ -19,10 +19,10 @@ class Problems(NamedTuple):
     """p problems that share images and differ in who is trained on, and in the penalty.
 
     `features` [n, d]; `labels` [n] of class numbers; `masks` [p, n], 1 for a training image and
-    0 for others; `penalties` [p]. Problem k minimises over w [c, d] and b [c]
-    mean over its training images of cross_entropy(features @ w.T + b, labels)
+    0 for others, or any weights >= 0; `penalties` [p]. Problem k minimises over w [c, d] and b [c]
+    the mean, weighted by masks[k], of cross_entropy(features @ w.T + b, labels)
     + penalties[k] / 2 * sum(w ** 2); the bias is not penalised. This is scikit-learn's
-    LogisticRegression with C = 1 / (penalty * number of training images).
+    LogisticRegression with C = 1 / (penalty * sum of the weights).
     """
 
     features: Tensor

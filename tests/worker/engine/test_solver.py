@@ -101,3 +101,16 @@ def test_a_penalty_without_end_leaves_the_class_shares() -> None:
     problem = Problems(inputs, labels, torch.ones(1, 8), torch.tensor([1e6]), 2)
     chances = solve(problem, tolerance=1e-9).logits[0].softmax(dim=1)
     assert chances[:, 0].tolist() == pytest.approx([0.75] * 8, abs=1e-4)
+
+
+def test_a_weight_of_three_is_three_rows(real: tuple[Tensor, Tensor]) -> None:
+    """A weighted image would count for something else than it says."""
+    inputs, labels = real
+    weights = (torch.arange(len(labels)) % 4).double()
+    repeated = torch.repeat_interleave(torch.arange(len(labels)), weights.long())
+    penalties = torch.tensor([1e-2], dtype=torch.float64)
+    found = solve(Problems(inputs, labels, weights[None], penalties, 4), tolerance=1e-9)
+    rows = Problems(inputs[repeated], labels[repeated], torch.ones(1, len(repeated)), penalties, 4)
+    expected = solve(rows, tolerance=1e-9)
+    assert torch.allclose(found.weights, expected.weights, atol=1e-6)
+    assert torch.allclose(found.biases, expected.biases, atol=1e-6)

@@ -5,6 +5,7 @@ Adding one: a module here with a function of `Strategy`'s type, and its line in 
 
 from worker.engine.strategies.base import Fitted, Source, Strategy, Task
 from worker.engine.strategies.fine_tuning import full_finetune, l2_sp, lp_ft, partial_finetune
+from worker.engine.strategies.instance_weighting import instance_weighting
 from worker.engine.strategies.linear_probe import linear_probe
 from worker.engine.strategies.prototype import prototype
 
@@ -15,6 +16,7 @@ STRATEGIES: dict[str, Strategy] = {
     "full_finetune": full_finetune,
     "lp_ft": lp_ft,
     "l2_sp": l2_sp,
+    "instance_weighting": instance_weighting,
 }
 
 __all__ = ["STRATEGIES", "Fitted", "Source", "Strategy", "Task"]

@@ -37,13 +37,21 @@ _FINAL_TOLERANCE = 1e-6
 class Material(NamedTuple):
     """What a head is solved from: features [n, d], class numbers [n], and folds [n].
 
-    A fold of -1 marks an image that is trained on in every fold.
+    A fold of -1 marks an image that is trained on in every fold, and scored in none. `weights`
+    [k + 1, n] say how much each image counts: row f where fold f is left out, the last row where
+    none is; null counts all alike.
     """
 
     features: Tensor
     labels: Tensor
     folds: Tensor
     num_classes: int
+    weights: Tensor | None = None
+
+    def without(self, fold: int) -> Tensor:
+        """Return how much each image counts, [n], where one fold is left out; -1 for none."""
+        counts = torch.ones_like(self.labels) if fold < 0 else self.folds != fold
+        return counts if self.weights is None else counts * self.weights[fold]
 
 
 class Solved(NamedTuple):
@@ -132,7 +140,7 @@ def _cross_validate(
     for start in range(0, len(pairs), width):
         chunk = pairs[start : start + width]
         context.progress("training", 0.60 + 0.10 * start / len(pairs), start, len(pairs))
-        masks = torch.stack([material.folds != number for _, number in chunk])
+        masks = torch.stack([material.without(number) for _, number in chunk])
         penalties = torch.tensor([grid[row] for row, _ in chunk])
         problems = Problems(coordinates, material.labels, masks, penalties, material.num_classes)
         solved = _checked(solve(problems, limit, _GRID_TOLERANCE, _go_on(context)))
@@ -169,7 +177,7 @@ def _solve_one(
     problems = Problems(
         features=coordinates,
         labels=material.labels,
-        masks=torch.ones(1, len(material.labels)),
+        masks=material.without(-1)[None],
         penalties=torch.tensor([penalty], dtype=torch.float64),
         num_classes=material.num_classes,
     )

@@ -1,0 +1,57 @@
+"""A target and a source side by side: which labels they share, and the source's in target numbers.
+
+May import torch, the contract and the engine's own modules.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from regraft.contract.errors import ErrorCode
+from worker.engine.failures import EngineError
+from worker.engine.strategies.base import Source, Task
+
+Labels = Literal["same", "overlapping", "disjoint"]
+UNSHARED = -1
+
+
+def required_source(task: Task, strategy: str) -> Source:
+    """Return the source of a task.
+
+    Raises:
+        EngineError: VALIDATION_FAILED where there is none, or none of its images can be read.
+    """
+    if task.source is None or not task.source.images:
+        message = f"{strategy} learns from a source: name a dataset with usable labelled images."
+        raise EngineError(ErrorCode.VALIDATION_FAILED, message, "source_dataset")
+    return task.source
+
+
+def relation(source: Source, names: list[str]) -> Labels:
+    """Tell how the labels of a source and of a target with these names lie to each other."""
+    if set(source.names) == set(names):
+        return "same"
+    return "overlapping" if set(source.names) & set(names) else "disjoint"
+
+
+def target_numbers(source: Source, names: list[str]) -> Tensor:
+    """Return the class number of each source image [m] among a target's names, or `UNSHARED`."""
+    number = {name: position for position, name in enumerate(names)}
+    table = torch.tensor([number.get(name, UNSHARED) for name in source.names])
+    return table[source.labels]
+
+
+def require_shared(source: Source, names: list[str], strategy: str) -> None:
+    """Raise LABEL_SPACES_DISJOINT where no label of a source is one of the target's."""
+    if relation(source, names) == "disjoint":
+        ours, theirs = ", ".join(sorted(names)[:5]), ", ".join(sorted(source.names)[:5])
+        message = f"{strategy} needs labels in common; the dataset has {ours}, the source {theirs}."
+        raise EngineError(ErrorCode.LABEL_SPACES_DISJOINT, message, "source_dataset")
+
+
+def shared_part(source: Source, names: list[str]) -> Source:
+    """Return the source's images of shared classes alone, in the target's numbers and names."""
+    numbers = target_numbers(source, names)
+    kept = torch.nonzero(numbers != UNSHARED)[:, 0]
+    return Source([source.images[row] for row in kept.tolist()], numbers[kept], names)
