@@ -1,5 +1,7 @@
 """CORAL: the distance between two sets' covariances. May import torch."""
 
+import math
+
 from torch import Tensor
 
 _MIN_ROWS = 2  # of which there is a covariance
@@ -21,7 +23,7 @@ def coral(source: Tensor, target: Tensor) -> Tensor:
 
 def _centred(rows: Tensor) -> Tensor:
     """Return rows whose products are those of the covariance: centred, over sqrt(n - 1)."""
-    return (rows - rows.mean(dim=0)) / (len(rows) - 1) ** 0.5
+    return (rows - rows.mean(dim=0)) / math.sqrt(len(rows) - 1)
 
 
 def _product(first: Tensor, second: Tensor) -> Tensor:
