@@ -32,7 +32,14 @@ class JobQuery(PageQuery):
     Job,
     scope="write",
     status=202,
-    errors=(ErrorCode.NOT_FOUND, ErrorCode.DATASET_NOT_READY, ErrorCode.STORAGE_FULL),
+    errors=(
+        ErrorCode.NOT_FOUND,
+        ErrorCode.CONFLICT,
+        ErrorCode.DATASET_NOT_READY,
+        ErrorCode.TOO_FEW_CLASSES,
+        ErrorCode.LABEL_SPACES_DISJOINT,
+        ErrorCode.STORAGE_FULL,
+    ),
     repeatable=True,
 )
 def submit_job(call: Call, body: JobSubmission) -> Response:

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from core.queues import device_class_of
 from core.refusals import ConflictError
 from db.lifecycle import checkpoints as kept
+from db.lifecycle import events
 from db.models import Job, JobCheckpoint, JobEvent, JobMetric, JobResult
-from db.repositories import datasets, queueing, steering
-from db.repositories.queueing import enqueue
+from db.repositories import queueing, steering, submissions
 from db.repositories.reading import Slice, Window, get, newest_first, oldest_first
 from db.tenancy import scoped
 from regraft.contract.ids import new_id
@@ -47,15 +47,11 @@ _TRAIN = Job.kind == JobKind.TRAIN
 def submit(
     session: Session, tenant_id: str, submission: JobSubmission, trainer_class: str
 ) -> Overview:
-    """Insert a queued job and its first event.
+    """Insert a queued job and its first event, with a warning where what it names is risky.
 
-    Raises `NotFoundError` for a dataset that the tenant has not, `ConflictError` for one that
-    is not ready; `param` names the field.
+    Raises what `submission.check` raises.
     """
-    for param in ("dataset", "test_dataset"):
-        dataset_id = getattr(submission, param)
-        if dataset_id is not None:
-            datasets.ready(session, tenant_id, dataset_id, param)
+    warnings = submissions.check(session, tenant_id, submission)
     job = Job(
         id=new_id("job"),
         tenant_id=tenant_id,
@@ -68,7 +64,22 @@ def submit(
         user_metadata=submission.metadata,
         priority=submission.priority,
     )
-    return _overviews(session, tenant_id, [enqueue(session, job)])[0]
+    queueing.enqueue(session, job)
+    for message in warnings:
+        _warn(session, job, message)
+    return _overviews(session, tenant_id, [job])[0]
+
+
+def _warn(session: Session, job: Job, message: str) -> None:
+    events.record(
+        session,
+        tenant_id=job.tenant_id,
+        job_id=job.id,
+        fence=0,
+        level="warn",
+        type="message",
+        message=message,
+    )
 
 
 def find(session: Session, tenant_id: str, job_id: str) -> Job:

@@ -9,7 +9,7 @@ from regraft.cli import render
 from regraft.cli.failures import left_running
 from regraft.cli.progress import say, watch_job
 from regraft.cli.session import Json, Limit, connect, first, listed, page_size, show
-from regraft.cli.submission import Body, pairs, put, put_all, read_spec, scalar
+from regraft.cli.submission import Body, base, pairs, put, put_all, read_spec, scalar
 from regraft.client import Client
 from regraft.contract.resources import Job
 from regraft.contract.status import ShownStatus
@@ -25,6 +25,15 @@ def submit(
     *,
     dataset: Annotated[str | None, typer.Option(help="What to learn from (ds_…).")] = None,
     test_dataset: Annotated[str | None, typer.Option(help="What to be tested on (ds_…).")] = None,
+    source_dataset: Annotated[
+        str | None, typer.Option(help="Labelled images of another domain (ds_…).")
+    ] = None,
+    unlabelled_dataset: Annotated[
+        str | None, typer.Option(help="Images like the dataset's, without labels (ds_…).")
+    ] = None,
+    base_model: Annotated[
+        str | None, typer.Option(help="Start from a model of your own (md_…).")
+    ] = None,
     backbone: Annotated[str | None, typer.Option(help="See `regraft catalog`.")] = None,
     strategy: Annotated[str | None, typer.Option(help="See `regraft catalog`.")] = None,
     name: Annotated[str | None, typer.Option(help="What to call the job.")] = None,
@@ -57,7 +66,9 @@ def submit(
         put(body, f"hyperparameters.{field}", text and scalar(text))
     put(body, "dataset", dataset)
     put(body, "test_dataset", test_dataset)
-    put(body, "base", backbone and {"backbone": backbone})
+    put(body, "source_dataset", source_dataset)
+    put(body, "unlabelled_dataset", unlabelled_dataset)
+    put(body, "base", base(backbone, base_model))
     put(body, "strategy", strategy and {"type": strategy})
     put(body, "name", name)
     put(body, "register_as", register_as)

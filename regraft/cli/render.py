@@ -21,6 +21,7 @@ from regraft.contract.resources import (
     JobEvent,
     Model,
     QueueShare,
+    ShownBase,
     Strategy,
 )
 from regraft.contract.validation import printable
@@ -99,7 +100,9 @@ def job(it: Job) -> RenderableType:
         "status": it.status.value,
         "reason": it.status_reason,
         "dataset": it.spec.dataset,
-        "method": f"{it.spec.strategy.type} on {it.spec.base.backbone or 'another model'}",
+        "source": it.spec.source_dataset,
+        "unlabelled": it.spec.unlabelled_dataset,
+        "method": f"{it.spec.strategy.type} on {_base(it.spec.base)}",
         "phase": _phase(it),
         "queue": it.queue and it.queue.jobs_ahead is not None and f"{it.queue.jobs_ahead} ahead",
         "starts": it.queue and it.queue.estimated_start and f"about {it.queue.estimated_start}",
@@ -111,6 +114,11 @@ def job(it: Job) -> RenderableType:
     }
     worth = quality(it.metrics, it.transfer) if it.metrics else []
     return Group(fields({name: value or None for name, value in head.items()}), *worth)
+
+
+def _base(it: ShownBase) -> str:
+    """Return where a job's training starts."""
+    return it.backbone or it.model or f"one of {', '.join(it.backbones or ['?'])}"
 
 
 def _phase(it: Job) -> str | None:

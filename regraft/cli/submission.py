@@ -38,6 +38,13 @@ def pairs(texts: list[str] | None) -> dict[str, str]:
     return found
 
 
+def base(backbone: str | None, model: str | None) -> Body | None:
+    """Return where training starts, where an option says so."""
+    if backbone and model:
+        raise typer.BadParameter("give --backbone or --base-model, not both")
+    return {"model": model} if model else {"backbone": backbone} if backbone else None
+
+
 def scalar(text: str) -> Any:
     """Return a number, list, `true` and so on as JSON means it; anything else is text."""
     try:

@@ -1,31 +1,92 @@
 """`JobSpec`: the one definition of a job's parameters, from the client's body to the engine."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from regraft.contract.catalog import BACKBONES, DEFAULT_BACKBONE
-from regraft.contract.ids import DatasetId
+from regraft.contract.ids import DatasetId, ModelId
 from regraft.contract.naming import MODEL_NAME_PATTERN, Metadata, Text, slug
 from regraft.contract.strategies import AnyStrategy, FineTuning, LinearProbe
 from regraft.contract.strict import Auto, Strict
 
 MAX_SEED = 2**63 - 1
-_FREEZE_UNTIL = {"field": "freeze_until"}  # the part of the strategy that is at fault
+DATASETS = ("dataset", "test_dataset", "source_dataset", "unlabelled_dataset")
 
 
-class Base(Strict):
-    """Where training starts: a backbone of the catalogue."""
+def _known(name: str) -> str:
+    if name not in BACKBONES:
+        raise ValueError(f"unknown backbone {name!r}; choose one of: {', '.join(BACKBONES)}")
+    return name
 
-    backbone: str = Field(default=DEFAULT_BACKBONE, max_length=64)
 
-    @field_validator("backbone")
+BackboneName = Annotated[str, Field(max_length=64), AfterValidator(_known)]
+
+
+class FromBackbone(Strict):
+    """Training starts from a backbone of the catalogue."""
+
+    backbone: BackboneName = DEFAULT_BACKBONE
+
+    @property
+    def named(self) -> list[str]:
+        """The catalogue's backbones that are named."""
+        return [self.backbone]
+
+
+class FromModel(Strict):
+    """Training starts from the weights of a model of one's own, with a new head."""
+
+    model: ModelId
+
+    @property
+    def named(self) -> list[str]:
+        """The catalogue's backbones that are named: none, the model has its own."""
+        return []
+
+
+class FromBackbones(Strict):
+    """Training starts from one of several backbones; the strategy chooses which."""
+
+    backbones: list[BackboneName] = Field(min_length=1, max_length=len(BACKBONES))
+
+    @field_validator("backbones")
     @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in BACKBONES:
-            raise ValueError(f"unknown backbone {name!r}; choose one of: {', '.join(BACKBONES)}")
-        return name
+    def _distinct(cls, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names):
+            raise ValueError("names a backbone twice")
+        return names
+
+    @property
+    def named(self) -> list[str]:
+        """The catalogue's backbones that are named."""
+        return self.backbones
+
+
+BASE_KINDS = ("backbone", "model", "backbones")
+
+
+def _kind(base: Any) -> str:
+    """Return which of `BASE_KINDS` is meant; the catalogue's where nothing is said."""
+    fields = base if isinstance(base, dict) else getattr(base, "__dict__", {})
+    return next((kind for kind in BASE_KINDS[1:] if kind in fields), BASE_KINDS[0])
+
+
+AnyBase = Annotated[
+    Annotated[FromBackbone, Tag("backbone")]
+    | Annotated[FromModel, Tag("model")]
+    | Annotated[FromBackbones, Tag("backbones")],
+    Discriminator(_kind),
+]
 
 
 class Validation(Strict):
@@ -65,11 +126,17 @@ class Limits(Strict):
 
 
 class JobSpec(Strict):
-    """What to train, on what, and how; validated once, at the edge."""
+    """What to train, on what, and how; validated once, at the edge.
+
+    `source_dataset` holds labelled images of another domain, `unlabelled_dataset` images like
+    the dataset's whose labels, if they have any, are not looked at.
+    """
 
     dataset: DatasetId
     test_dataset: DatasetId | None = None
-    base: Base = Base()
+    source_dataset: DatasetId | None = None
+    unlabelled_dataset: DatasetId | None = None
+    base: AnyBase = FromBackbone()
     strategy: AnyStrategy = LinearProbe()
     validation: Validation = Validation()
     hyperparameters: Hyperparameters = Hyperparameters()
@@ -78,18 +145,46 @@ class JobSpec(Strict):
     exports: list[Literal["onnx"]] = Field(default=["onnx"], max_length=4)
     comparisons: list[Literal["from_scratch"]] = Field(default=[], max_length=4)
 
-    @field_validator("strategy")
+    @field_validator(*DATASETS[1:])
     @classmethod
-    def _a_stage_of_the_backbone(cls, strategy: AnyStrategy, info: ValidationInfo) -> AnyStrategy:
-        base = info.data.get("base")
-        stage = strategy.freeze_until if isinstance(strategy, FineTuning) else None
-        if base is None or stage in {None, "auto"}:
-            return strategy
-        stages = BACKBONES[base.backbone].stages
-        if stage not in stages:
-            message = f"{base.backbone} has no stage {stage!r}; choose one of: {', '.join(stages)}"
-            raise PydanticCustomError("unknown_stage", "{text}", {"text": message, **_FREEZE_UNTIL})
-        return strategy
+    def _another(cls, dataset: str | None, info: ValidationInfo) -> str | None:
+        named = (name for name in DATASETS if info.data.get(name) == dataset)
+        same = None if dataset is None else next(named, None)
+        if same is not None:
+            raise ValueError(f"must be another dataset than `{same}`")
+        return dataset
+
+    @model_validator(mode="after")
+    def _fits_the_strategy(self) -> Self:
+        fault = _misfit(self)
+        if fault is not None:
+            field, text = fault
+            raise PydanticCustomError("strategy_misfit", "{text}", {"text": text, "field": field})
+        return self
+
+
+def _misfit(spec: JobSpec) -> tuple[str, str] | None:
+    """Return the field that the strategy cannot work with, or lacks, and a sentence about it."""
+    strategy, base = spec.strategy, spec.base
+    if strategy.needs_source and spec.source_dataset is None:
+        text = f"{strategy.type} learns from labelled images of another domain: name their dataset"
+        return "source_dataset", text
+    if not strategy.takes_unlabelled and spec.unlabelled_dataset is not None:
+        return "unlabelled_dataset", f"{strategy.type} cannot learn from unlabelled images"
+    if isinstance(base, FromBackbones) and not strategy.chooses_backbone:
+        text = f"{strategy.type} trains one backbone: name it as `base.backbone`"
+        return "base.backbones", text
+    faults = (stage_fault(strategy, name) for name in base.named)
+    return next((("strategy.freeze_until", text) for text in faults if text), None)
+
+
+def stage_fault(strategy: AnyStrategy, backbone: str) -> str | None:
+    """Return a sentence where the strategy names a stage that the backbone has not."""
+    stage = strategy.freeze_until if isinstance(strategy, FineTuning) else None
+    stages = BACKBONES[backbone].stages
+    if stage in {None, "auto", *stages}:
+        return None
+    return f"{backbone} has no stage {stage!r}; choose one of: {', '.join(stages)}"
 
 
 class JobSubmission(JobSpec):
@@ -99,13 +194,6 @@ class JobSubmission(JobSpec):
     register_as: str | None = Field(default=None, pattern=MODEL_NAME_PATTERN)
     metadata: Metadata = Field(default={})
     priority: int = Field(default=0, ge=-100, le=100)
-
-    @field_validator("test_dataset")
-    @classmethod
-    def _another(cls, test_dataset: str | None, info: ValidationInfo) -> str | None:
-        if test_dataset is not None and test_dataset == info.data.get("dataset"):
-            raise ValueError("must be another dataset than `dataset`")
-        return test_dataset
 
     def spec(self) -> JobSpec:
         """Return the spec alone."""

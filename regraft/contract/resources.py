@@ -114,10 +114,19 @@ class Usage(Shown):
     num_images: int | None = None
 
 
-class ShownBase(Shown):
-    """Where training starts; a reader takes backbones that it does not know."""
+def _is_none(value: object) -> bool:
+    return value is None
 
-    backbone: str | None = None
+
+class ShownBase(Shown):
+    """Where training starts: one of these, shown alone so that the spec can be sent again.
+
+    A reader takes backbones that it does not know.
+    """
+
+    backbone: str | None = Field(default=None, exclude_if=_is_none)
+    model: str | None = Field(default=None, exclude_if=_is_none)
+    backbones: list[str] | None = Field(default=None, exclude_if=_is_none)
 
 
 class ShownStrategy(Shown, extra="allow"):
@@ -131,6 +140,8 @@ class ShownSpec(Shown, extra="allow"):
 
     dataset: str
     test_dataset: str | None = None
+    source_dataset: str | None = None
+    unlabelled_dataset: str | None = None
     base: ShownBase
     strategy: ShownStrategy
     validation: JsonObject

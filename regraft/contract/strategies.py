@@ -19,13 +19,17 @@ class Strategy(Strict):
 
     `needs_source`: it cannot do without labelled images of a source domain (`source_dataset`).
     `needs_shared_labels`: of those it can only use the ones whose label the dataset has too, so
-    disjoint label spaces are an error. `takes_unlabelled`: it learns from images of
-    `unlabelled_dataset` where there are any.
+    disjoint label spaces are an error. `uses_source`: it learns from the source itself; before
+    any other strategy the backbone is trained on a source that is given. `takes_unlabelled`: it
+    learns from images of `unlabelled_dataset` where there are any. `chooses_backbone`: it may be
+    given several backbones to choose from.
     """
 
     needs_source: ClassVar[bool] = False
     needs_shared_labels: ClassVar[bool] = False
+    uses_source: ClassVar[bool] = False
     takes_unlabelled: ClassVar[bool] = False
+    chooses_backbone: ClassVar[bool] = False
 
     type: str
 
@@ -53,6 +57,7 @@ class InstanceWeighting(Strategy):
     """
 
     needs_source: ClassVar[bool] = True
+    uses_source: ClassVar[bool] = True
     needs_shared_labels: ClassVar[bool] = True
 
     type: Literal["instance_weighting"] = "instance_weighting"
@@ -117,6 +122,7 @@ class Alignment(FineTuning):
     """
 
     needs_source: ClassVar[bool] = True
+    uses_source: ClassVar[bool] = True
     takes_unlabelled: ClassVar[bool] = True
 
     freeze_until: Annotated[str, Field(max_length=64)] | Auto | None = "auto"

@@ -1,15 +1,17 @@
 """From a failed validation to error details: each field's path as in the body, said once."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from regraft.contract.catalog import STRATEGIES
 from regraft.contract.errors import ErrorDetail
+from regraft.contract.job import BASE_KINDS
 
 MAX_DETAILS = 100
+_TAGS: dict[int | str, Collection[str]] = {"strategy": STRATEGIES, "base": BASE_KINDS}
 _BRANCH = re.compile(r"(constrained-|function-|nullable|literal\[|int$|float$|str$|bool$|\[key\]$)")
 
 
@@ -47,7 +49,7 @@ def _path(loc: Sequence[int | str], prefix: str, *, named_by_user: bool) -> str:
     parts = [prefix] if prefix else []
     for place, item in enumerate(loc, start=1):
         own = named_by_user and place == len(loc)
-        is_tag = item in STRATEGIES and loc[: place - 1][-1:] == ("strategy",)
+        is_tag = place > 1 and item in _TAGS.get(loc[place - 2], ())
         if isinstance(item, int):
             parts.append(str(item))
         elif own or not (is_tag or _BRANCH.match(item)):

@@ -4,7 +4,7 @@ import hashlib
 import io
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from PIL import Image as Pillow
@@ -21,8 +21,13 @@ from regraft.contract.job import Hyperparameters, JobSubmission, Limits
 Found = TypeVar("Found")
 
 
-def ready_dataset(database: Database, tenant_id: str, num_images: int = 2) -> str:
-    """Insert a checked dataset of two classes with real PNGs and return its id."""
+def ready_dataset(
+    database: Database,
+    tenant_id: str,
+    num_images: int = 2,
+    labels: Sequence[str] = ("mug", "plate"),
+) -> str:
+    """Insert a checked dataset with real PNGs, labelled in turn, and return its id."""
     blobs = SqlBlobStore(database)
     dataset_id = new_id("ds")
     container = blobs.put_bytes(tenant_id, b"a container that was checked long ago")
@@ -35,20 +40,21 @@ def ready_dataset(database: Database, tenant_id: str, num_images: int = 2) -> st
                 name="mugs and plates",
                 status="ready",
                 num_images=num_images,
+                classes=[{"name": label, "num_images": 1} for label in labels],
                 source_bytes=container.size,
                 source_sha256=container.sha256,
             )
         )
         session.flush()
         for seq, blob in enumerate(kept):
-            label = ("mug", "plate")[seq % 2]
+            label = labels[seq % len(labels)] if labels else None
             session.add(
                 Image(
                     id=new_id("img"),
                     tenant_id=tenant_id,
                     dataset_id=dataset_id,
                     seq=seq,
-                    path=f"{label}/{seq}.png",
+                    path=f"{label or 'unlabelled'}/{seq}.png",
                     label=label,
                     verdict="ok",
                     sha256=blob.sha256,

@@ -189,6 +189,7 @@ def _deliver(spec: RunSpec, *, lie: bool) -> None:
     _say(Produced(blobs=[BlobRef(path=path, sha256=sha256, size=len(data))], files=[file]))
     _say(
         Done(
+            backbone=spec.backbones[0],
             labels=["mug", "plate"],
             metrics=JobMetrics(),
             transfer=Transfer(explanation="Nothing was trained."),

@@ -23,8 +23,8 @@ class FeatureSource(Protocol):
 class Adapted(NamedTuple):
     """A model: `features` are those that `backbone` gives, and the head was trained on.
 
-    `is_frozen` tells that the backbone is the published one, so that its bytes are shared with
-    other models; a fine-tuned one belongs to its merchant and is exported whole.
+    `is_frozen` tells that the backbone is as it was given. Where that is the published one, its
+    bytes are shared with other models; any other belongs to its merchant and is exported whole.
     """
 
     backbone: Backbone

@@ -102,3 +102,8 @@ def distinct(images: Iterable[Image]) -> Distinct:
         del kept[sha256]
     reasons["conflicting_label"] = len(conflicting)
     return Distinct(list(kept.values()), {name: n for name, n in reasons.items() if n})
+
+
+def without_labels(images: Iterable[Image]) -> list[Image]:
+    """Return each image once, whatever labels it carries, and none of them."""
+    return list({image.sha256: image._replace(label=None) for image in images}.values())

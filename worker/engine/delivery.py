@@ -21,7 +21,7 @@ def deliver(spec: RunSpec, trained: Trained, given: Inputs, context: Context) ->
     context.progress("exporting", 0.90)
     with_graph = "onnx" in spec.spec.exports
     backbone = trained.model.backbone
-    if trained.model.is_frozen:
+    if trained.model.is_frozen and backbone.own_weights is None:
         parts = shared_parts(backbone, spec.shared_cache, with_graph, context.event)
     else:
         parts = own_parts(backbone, spec.workspace / "backbone", with_graph)

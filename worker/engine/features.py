@@ -56,7 +56,7 @@ def cache_of(backbone: Backbone, root: Path) -> FeatureCache:
     """Return the cache of a backbone's features; everything that decides a value is its key."""
     settings = preprocess.settings_of(backbone.record)
     key = {
-        "weights": backbone.record.weights_fingerprint,
+        "weights": backbone.fingerprint,
         "preprocessing": preprocess.fingerprint(settings),
         "cut": CUT,
         "view": VIEW,

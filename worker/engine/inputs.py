@@ -1,4 +1,4 @@
-"""Read a run's datasets: labelled images, their features, who is held out, the labels in order.
+"""Read a run's datasets: images to learn from and to test on, their features, the labels in order.
 
 May import torch, the contract and the engine's own modules.
 """
@@ -10,61 +10,138 @@ import torch
 from torch import Tensor
 
 from regraft.contract.errors import ErrorCode
+from regraft.contract.labels import LabelSpaces, label_spaces
 from worker.engine import data as datasets
 from worker.engine.backbone import Backbone
 from worker.engine.context import Context
-from worker.engine.data import Image
+from worker.engine.data import Image, without_labels
 from worker.engine.failures import EngineError
 from worker.engine.features import DEFAULT_BATCH, Extractor, Features, cache_of
 from worker.engine.runspec import DataSource, RunSpec
 from worker.engine.splits import Split, split
+from worker.engine.strategies.base import Source
 
 MIN_CLASSES = 2
 
 
 class Inputs(NamedTuple):
-    """Labelled images, their features, who is held out, and the labels in order."""
+    """The dataset's images in parts, other images to learn from, features of all, the labels.
+
+    `labels` are the target's in order; no image of `source` or `unlabelled` is held out.
+    """
 
     parts: Split
     features: Features
     labels: list[str]
+    source: Source | None
+    unlabelled: list[Image]
 
     def truth(self, images: Sequence[Image]) -> Tensor:
         """Return the class numbers [n] of n images."""
-        number = {label: position for position, label in enumerate(self.labels)}
-        return torch.tensor([number[image.label or ""] for image in images], dtype=torch.int64)
+        return numbers_of(images, self.labels)
+
+
+class _Given(NamedTuple):
+    """The images of all datasets of a run, each without repeats."""
+
+    images: list[Image]
+    tests: list[Image]
+    source: list[Image]
+    unlabelled: list[Image]
+
+
+def numbers_of(images: Sequence[Image], names: Sequence[str]) -> Tensor:
+    """Return the class numbers [n] of n labelled images: positions in `names`."""
+    number = {label: position for position, label in enumerate(names)}
+    return torch.tensor([number[image.label or ""] for image in images], dtype=torch.int64)
 
 
 def read_inputs(spec: RunSpec, backbone: Backbone, context: Context) -> Inputs:
-    """Read both datasets, compute features, and hold images out.
+    """Read all datasets, compute features, and hold images out.
 
     A test dataset, where there is one, takes the place of the dataset's own test images.
     """
-    images = _labelled(spec.data, "dataset", context)
-    tests = _labelled(spec.test_data, "test_dataset", context) if spec.test_data else []
-    tests = _unseen(tests, images, context)
-    _require_classes({image.label for image in images})
+    given = _read(spec, context)
     batch_size = spec.spec.hyperparameters.batch_size
     size = DEFAULT_BATCH if batch_size == "auto" else batch_size
     extractor = Extractor(backbone, cache_of(backbone, spec.cache), size, context)
-    features = extractor.extract(images + tests)
+    features = extractor.extract([image for part in given for image in part])
     _report_unreadable(features, context)
-    validation = spec.spec.validation
-    parts = split(_readable(images, features), validation.fraction, validation.seed)
-    if spec.test_data:
-        parts = parts._replace(test=_readable(tests, features))
+    parts = _split(spec, given, features)
     labels = sorted({image.label or "" for image in parts.train})
-    _require_classes(set(labels))
+    _require_classes(set(labels), "dataset")
     _require_known(labels, parts.validation, "dataset")
     _require_known(labels, parts.test, "test_dataset" if spec.test_data else "dataset")
-    return Inputs(parts, features, labels)
+    learned = _not_held_out(given, parts, features, context)
+    source = _source(spec, learned, labels) if spec.source_data else None
+    return Inputs(parts, features, labels, source, learned.unlabelled)
+
+
+def _read(spec: RunSpec, context: Context) -> _Given:
+    images = _labelled(spec.data, "dataset", context)
+    _require_classes({image.label for image in images}, "dataset")
+    tests = _labelled(spec.test_data, "test_dataset", context) if spec.test_data else []
+    source = _labelled(spec.source_data, "source_dataset", context) if spec.source_data else []
+    unlabelled = spec.unlabelled_data
+    return _Given(
+        images=images,
+        tests=_unseen(tests, images, context),
+        source=source,
+        unlabelled=without_labels(_load(unlabelled, "unlabelled_dataset")) if unlabelled else [],
+    )
+
+
+def _split(spec: RunSpec, given: _Given, features: Features) -> Split:
+    validation = spec.spec.validation
+    parts = split(_readable(given.images, features), validation.fraction, validation.seed)
+    return parts._replace(test=_readable(given.tests, features)) if spec.test_data else parts
+
+
+def _not_held_out(given: _Given, parts: Split, features: Features, context: Context) -> _Given:
+    """Return `given` without held-out images among what is learned from: they would prove nothing.
+
+    Pictures are compared by the hash of their bytes.
+    """
+    held_out = {image.sha256 for image in (*parts.validation, *parts.test)}
+
+    def kept(images: list[Image], param: str) -> list[Image]:
+        readable = _readable(images, features)
+        clean = [image for image in readable if image.sha256 not in held_out]
+        count = len(readable) - len(clean)
+        if count:
+            message = f"Left out of the {param}: {count} images that the model is tested on."
+            context.event(message, "warn", held_out=count)
+        return clean
+
+    return given._replace(
+        source=kept(given.source, "source_dataset"),
+        unlabelled=kept(given.unlabelled, "unlabelled_dataset"),
+    )
+
+
+def _source(spec: RunSpec, given: _Given, labels: list[str]) -> Source:
+    """Return the source under its own class numbers; raise where the strategy cannot use it."""
+    names = sorted({image.label or "" for image in given.source})
+    _require_classes(set(names), "source_dataset")
+    strategy = spec.spec.strategy
+    if strategy.needs_shared_labels and label_spaces(names, labels) is LabelSpaces.DISJOINT:
+        raise EngineError(
+            ErrorCode.LABEL_SPACES_DISJOINT,
+            f"{strategy.type} needs labels in common, and the source has none of the dataset.",
+            "source_dataset",
+        )
+    return Source(given.source, numbers_of(given.source, names), names)
+
+
+def _load(source: DataSource, param: str) -> list[Image]:
+    try:
+        return datasets.load(source)
+    except ValueError as error:
+        raise EngineError(ErrorCode.VALIDATION_FAILED, f"{param}: {error}", param) from error
 
 
 def _labelled(source: DataSource, param: str, context: Context) -> list[Image]:
-    try:
-        images, left_out = datasets.distinct(datasets.load(source))
-    except ValueError as error:
-        raise EngineError(ErrorCode.VALIDATION_FAILED, f"{param}: {error}", param) from error
+    images, left_out = datasets.distinct(_load(source, param))
     if left_out:
         listed = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
         context.event(f"Left out of the {param}: {listed}.", "warn", **left_out)
@@ -90,13 +167,13 @@ def _report_unreadable(features: Features, context: Context) -> None:
         context.event(f"Left out an image: it {reason}.", "warn", sha256=sha256)
 
 
-def _require_classes(labels: set[str] | set[str | None]) -> None:
+def _require_classes(labels: set[str] | set[str | None], param: str) -> None:
     if len(labels) < MIN_CLASSES:
         raise EngineError(
             ErrorCode.TOO_FEW_IMAGES,
             f"Training needs usable labelled images of at least {MIN_CLASSES} classes; "
-            f"the dataset has {len(labels)}.",
-            "dataset",
+            f"the {param} has {len(labels)}.",
+            param,
         )
 
 

@@ -140,9 +140,10 @@ class Produced(Message):
 
 
 class Done(Message):
-    """The run succeeded; `produced` came before."""
+    """The run succeeded; `produced` came before. `backbone` is what the model stands on."""
 
     type: Literal["done"] = "done"
+    backbone: str
     labels: list[str]
     metrics: JobMetrics
     transfer: Transfer

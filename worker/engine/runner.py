@@ -3,14 +3,12 @@
 May import torch, the contract and the engine's own modules.
 """
 
-import hashlib
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 
-from regraft.contract.catalog import BACKBONES
 from regraft.contract.metrics import JobMetrics, Metrics
 from worker.engine import backbone as backbones
 from worker.engine import evaluate
@@ -21,8 +19,8 @@ from worker.engine.context import Context
 from worker.engine.data import Image
 from worker.engine.delivery import deliver
 from worker.engine.export.model import Trained
-from worker.engine.features import numeric_profile
 from worker.engine.inputs import Inputs, read_inputs
+from worker.engine.lineage import identity, lineage
 from worker.engine.messages import Done, Produced
 from worker.engine.runspec import RunSpec
 from worker.engine.splits import folds
@@ -46,7 +44,7 @@ def run(spec: RunSpec, context: Context) -> Result:
     if spec.num_threads is not None:
         torch.set_num_threads(spec.num_threads)
     context.progress("preparing", 0.0)
-    backbone = backbones.prepared(spec.spec.base.backbone, spec.weights_dir)
+    backbone = backbones.starting(spec)
     given = read_inputs(spec, backbone, context)
     context.progress("training", 0.60)
     started = time.perf_counter()
@@ -68,10 +66,11 @@ def run(spec: RunSpec, context: Context) -> Result:
     trained = Trained(fitted.model, given.labels, metrics, transfer)
     message = deliver(spec, trained, given, context)
     done = Done(
+        backbone=fitted.model.backbone.record.name,
         labels=given.labels,
         metrics=metrics,
         transfer=transfer,
-        lineage=_lineage(spec, given),
+        lineage=lineage(spec, backbone, given),
         num_images=len(given.features.rows),
     )
     context.progress("exporting", 1.0)
@@ -90,8 +89,15 @@ def _task(spec: RunSpec, backbone: Backbone, given: Inputs, context: Context) ->
         wanted=job.hyperparameters,
         seed=job.seed,
         workspace=spec.workspace,
-        checkpoints=_checkpoints(spec, given, context),
+        checkpoints=CheckpointFiles(
+            spec.workspace / "checkpoints",
+            identity(spec, backbone, given),
+            spec.resume_from,
+            context,
+        ),
         names=given.labels,
+        source=given.source,
+        unlabelled=given.unlabelled,
     )
 
 
@@ -102,37 +108,3 @@ def _metrics(given: Inputs, fitted: Fitted) -> JobMetrics:
         return evaluate.metrics(given.labels, truth, logits, fitted.model.head.temperature)
 
     return JobMetrics(validation=of(given.parts.validation), test=of(given.parts.test))
-
-
-def _checkpoints(spec: RunSpec, given: Inputs, context: Context) -> CheckpointFiles:
-    """Return the run's checkpoints; one may only be used if all that decides its bits agrees."""
-    identity = {
-        "spec": spec.spec.model_dump(mode="json"),
-        "training_set": _training_set(given),
-        "weights": BACKBONES[spec.spec.base.backbone].weights_fingerprint,
-        "numeric_profile": numeric_profile(),
-    }
-    return CheckpointFiles(spec.workspace / "checkpoints", identity, spec.resume_from, context)
-
-
-def _training_set(given: Inputs) -> str:
-    """Return a hash of the training images and their labels."""
-    rows = sorted(f"{image.sha256} {image.label}" for image in given.parts.train)
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
-
-
-def _lineage(spec: RunSpec, given: Inputs) -> dict[str, object]:
-    """Return what the model came from, enough to make it again."""
-    record = BACKBONES[spec.spec.base.backbone]
-    return {
-        "backbone": record.name,
-        "weights_fingerprint": record.weights_fingerprint,
-        "strategy": spec.spec.strategy.type,
-        "seed": spec.spec.seed,
-        "features_key": given.features.key,
-        "numeric_profile": numeric_profile(),
-        "training_set_sha256": _training_set(given),
-        "num_train": len(given.parts.train),
-        "num_validation": len(given.parts.validation),
-        "num_test": len(given.parts.test),
-    }

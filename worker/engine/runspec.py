@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from regraft.contract.job import JobSpec
+from regraft.contract.catalog import BACKBONES
+from regraft.contract.job import FromModel, JobSpec
 
 
 class DataSource(BaseModel):
@@ -27,9 +29,27 @@ class DataSource(BaseModel):
         return self
 
 
+class BaseModelFile(BaseModel):
+    """The weights that training starts from: a model's `model.safetensors`, and its backbone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: str
+    weights: Path
+
+    @field_validator("backbone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in BACKBONES:
+            raise ValueError(f"unknown backbone {name!r}; choose one of: {', '.join(BACKBONES)}")
+        return name
+
+
 class RunSpec(BaseModel):
     """One run of the engine.
 
+    `source_data`, `unlabelled_data` and `base_model` are where `spec.source_dataset`,
+    `spec.unlabelled_dataset` and `spec.base.model` lie: each is given where the spec names one.
     `cache` is shared by runs of one tenant and may be deleted at any time; `shared_cache` holds
     what only depends on public weights; `workspace` belongs to this run and attempt alone.
     `resume_from` is an earlier attempt's checkpoint, its hash verified; a run that cannot use
@@ -42,9 +62,32 @@ class RunSpec(BaseModel):
     spec: JobSpec
     data: DataSource
     test_data: DataSource | None = None
+    source_data: DataSource | None = None
+    unlabelled_data: DataSource | None = None
+    base_model: BaseModelFile | None = None
     workspace: Path
     cache: Path
     shared_cache: Path
     weights_dir: Path | None = None
     num_threads: int | None = None
     resume_from: Path | None = None
+
+    @model_validator(mode="after")
+    def _lies_somewhere(self) -> Self:
+        base = self.spec.base
+        named = {
+            "source_data": self.spec.source_dataset,
+            "unlabelled_data": self.spec.unlabelled_dataset,
+            "base_model": base.model if isinstance(base, FromModel) else None,
+        }
+        for field, name in named.items():
+            if (name is None) != (getattr(self, field) is None):
+                text = f"give both, or neither, of `{field}` and its id in `spec`"
+                raise PydanticCustomError("one_of_two", "{text}", {"text": text, "field": field})
+        return self
+
+    @property
+    def backbones(self) -> list[str]:
+        """The backbones of the catalogue that training may start from, one at least."""
+        own = self.base_model
+        return self.spec.base.named if own is None else [own.backbone]

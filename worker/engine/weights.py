@@ -127,10 +127,15 @@ def load(record: BackboneRecord, path: Path) -> State:
 
 def check_tensors(record: BackboneRecord, path: Path, state: Mapping[str, torch.Tensor]) -> None:
     """Raise WEIGHTS_MISSING unless `state`, without classifier, is the published one."""
+    _same_hash(path, hash_of(state), TENSOR_HASHES[record.name])
+
+
+def hash_of(state: Mapping[str, torch.Tensor]) -> str:
+    """Return the hash of the tensors' bytes in the order of storage."""
     digest = hashlib.sha256()
     for name in ordered_names(state):
         digest.update(tensor_bytes(state[name]))
-    _same_hash(path, digest.hexdigest(), TENSOR_HASHES[record.name])
+    return digest.hexdigest()
 
 
 def _same_hash(path: Path, found: str, expected: str) -> None:

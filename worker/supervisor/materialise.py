@@ -15,11 +15,12 @@ from sqlalchemy import select
 
 from core.blobs import BlobCorruptError
 from db.models import Image
-from regraft.contract.job import JobSpec
+from regraft.contract.job import FromModel, JobSpec
 from regraft.contract.verdict import KEPT
 from worker.engine.packs import NewImage, index_path, read_index, write_pack
 from worker.engine.runspec import DataSource, RunSpec
 from worker.supervisor.attempt import Attempt
+from worker.supervisor.base_model import base_model
 from worker.supervisor.checkpoints import restored
 
 _PACK = "images.pack"
@@ -29,12 +30,19 @@ def run_spec(attempt: Attempt) -> RunSpec:
     """Bring everything that the run needs to this host, and say where it lies."""
     claim, station = attempt.claim, attempt.station
     spec = JobSpec.model_validate_json(json.dumps(claim.spec))
-    test = spec.test_dataset
+    base = spec.base
+
+    def data(dataset_id: str | None) -> DataSource | None:
+        return None if dataset_id is None else DataSource(pack=_pack(attempt, dataset_id))
+
     return RunSpec(
         run=f"{claim.job_id}.{claim.fence}",
         spec=spec,
         data=DataSource(pack=_pack(attempt, claim.dataset_id)),
-        test_data=None if test is None else DataSource(pack=_pack(attempt, test)),
+        test_data=data(spec.test_dataset),
+        source_data=data(spec.source_dataset),
+        unlabelled_data=data(spec.unlabelled_dataset),
+        base_model=base_model(attempt, base.model) if isinstance(base, FromModel) else None,
         workspace=attempt.workspace,
         cache=station.places.cache(claim.tenant_id),
         shared_cache=station.places.shared_cache(),

@@ -129,7 +129,7 @@ class _Training:
             message = f"The trainer's files are not what it said: {error}."
             return outcome.failed(attempt.claim, ErrorCode.INTERNAL, message)
         result = Trained(
-            backbone=spec.base.backbone,
+            backbone=done.backbone,
             strategy=spec.strategy.type,
             labels=done.labels,
             metrics=done.metrics.model_dump(mode="json"),

@@ -14,7 +14,8 @@ def test_what_is_listed_can_be_trained(api: Api, acme: Merchant) -> None:
     strategies = api.get("/v1/catalog/strategies", acme).get_json()["data"]
     assert [entry["type"] for entry in strategies] == list(STRATEGIES)
     for entry in strategies:
-        JobSpec.model_validate({"dataset": new_id("ds"), "strategy": entry["defaults"]})
+        named = {"dataset": new_id("ds"), "source_dataset": new_id("ds")}
+        JobSpec.model_validate({**named, "strategy": entry["defaults"]})
         assert entry["json_schema"]["properties"]["type"]["const"] == entry["type"]
 
 

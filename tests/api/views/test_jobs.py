@@ -81,3 +81,33 @@ def test_lists_are_paged(api: Api, acme: Merchant) -> None:
     assert page["next_cursor"] is None
     forged = api.get("/v1/jobs?cursor=Zm9v", acme)
     assert (forged.status_code, error_of(forged)["param"]) == (422, "cursor")
+
+
+def test_the_domains_of_a_job(api: Api, acme: Merchant, zenith: Merchant) -> None:
+    """A merchant would not see what the job learns from, or learn from another's photos."""
+    target = api.ready_dataset(acme, ["cup", "mug"])
+    source, more = api.ready_dataset(acme, ["cup", "pot"]), api.ready_dataset(acme)
+    wanted = {"source_dataset": source, "unlabelled_dataset": more, "strategy": {"type": "dann"}}
+    job = api.submit(acme, target, **wanted).get_json()
+    assert job["spec"]["source_dataset"] == source
+    assert job["spec"]["unlabelled_dataset"] == more
+    events = api.get(f"/v1/jobs/{job['id']}/events", acme).get_json()["data"]
+    assert [event["level"] for event in events] == ["info", "warn"]
+    own = api.ready_dataset(zenith, ["cup", "mug"])
+    for param in ("source_dataset", "unlabelled_dataset"):
+        refused = api.submit(zenith, own, **{**wanted, "source_dataset": more, param: source})
+        assert refused.status_code == 404
+    apart = api.ready_dataset(acme, ["pot", "pan"])
+    refused = api.submit(acme, target, source_dataset=apart, strategy={"type": "dann"})
+    assert (refused.status_code, error_of(refused)["code"]) == (422, "label_spaces_disjoint")
+    assert error_of(refused)["param"] == "source_dataset"
+
+
+def test_a_job_starts_from_a_model_of_ones_own(api: Api, acme: Merchant, zenith: Merchant) -> None:
+    """A merchant would not see where training started, or start from another's model."""
+    trained = api.trained(acme, {"model.safetensors": [b"x"]})
+    base = {"model": trained.model_id}
+    answer = api.submit(acme, trained.dataset_id, base=base)
+    assert (answer.status_code, answer.get_json()["spec"]["base"]) == (202, base)
+    refused = api.submit(zenith, api.ready_dataset(zenith), base=base)
+    assert (refused.status_code, error_of(refused)["param"]) == (404, "base.model")

@@ -16,7 +16,7 @@ from db.repositories.jobs import Filter
 from db.repositories.reading import Window
 from db.session import Database
 from regraft.contract.errors import ErrorCode
-from regraft.contract.job import JobSubmission
+from regraft.contract.job import DATASETS, JobSubmission
 from regraft.contract.status import JobStatus, ShownStatus
 from tests.support.merchants import Merchant
 
@@ -66,20 +66,22 @@ def test_a_job_starts_queued_with_its_history(database: Database, acme: Merchant
     assert _told(database, acme, job_id) == [("status", "queued")]
 
 
-@pytest.mark.parametrize("param", ["dataset", "test_dataset"])
+@pytest.mark.parametrize("param", DATASETS)
 def test_datasets_that_a_job_may_not_use(
     database: Database, acme: Merchant, zenith: Merchant, param: str
 ) -> None:
     """A job would train on another merchant's photos, or on half of a set."""
     good = _dataset(database, acme)
     others = _dataset(database, zenith)
+    source = _dataset(database, acme)
+    named: dict[str, Any] = {"dataset": good, "source_dataset": source, "strategy": {"type": "mmd"}}
     with pytest.raises(NotFoundError) as missing:
-        _submit(database, acme, **{"dataset": good, param: others})
+        _submit(database, acme, **{**named, param: others})
     assert missing.value.param == param
     for status in ("processing", "invalid"):
         early = _dataset(database, acme, status)
         with pytest.raises(ConflictError) as caught:
-            _submit(database, acme, **{"dataset": good, param: early})
+            _submit(database, acme, **{**named, param: early})
         assert (caught.value.code, caught.value.param) == (ErrorCode.DATASET_NOT_READY, param)
     with database.read() as session:
         assert jobs.listed(session, acme.tenant_id, Filter(), ALL).rows == []

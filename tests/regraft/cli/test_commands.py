@@ -131,6 +131,26 @@ def test_options_become_the_body(run: Run, service: Standin, tmp_path: Path) -> 
     }
 
 
+def test_options_of_another_domain(run: Run, service: Standin) -> None:
+    """A job would learn from the dataset alone, and start where it was not meant to."""
+    source, unlabelled, model = DATASET[:-1] + "1", DATASET[:-1] + "2", "md_" + DATASET[3:]
+    ran = run(
+        *("jobs", "submit", "--dataset", DATASET, "--source-dataset", source),
+        *("--unlabelled-dataset", unlabelled, "--base-model", model, "--strategy", "coral"),
+    )
+    assert ran.code == 0, ran.err
+    assert body(service) == {
+        "dataset": DATASET,
+        "source_dataset": source,
+        "unlabelled_dataset": unlabelled,
+        "base": {"model": model},
+        "strategy": {"type": "coral"},
+    }
+    ran = run("jobs", "submit", "--dataset", DATASET, "--base-model", model, "--backbone", "vgg16")
+    assert ran.code == 2
+    assert "not both" in ran.err
+
+
 def test_a_spec_comes_from_stdin(run: Run, service: Standin) -> None:
     """Scripts pipe what they generate."""
     ran = run("jobs", "submit", "--spec", "-", "--json", stdin=json.dumps({"dataset": DATASET}))

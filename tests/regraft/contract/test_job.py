@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from regraft.contract.catalog import BACKBONES, STRATEGIES
+from regraft.contract.catalog import BACKBONES, DEFAULT_BACKBONE, STRATEGIES
 from regraft.contract.errors import ErrorDetail
 from regraft.contract.ids import new_id
-from regraft.contract.job import JobSpec, JobSubmission
+from regraft.contract.job import DATASETS, JobSpec, JobSubmission
 from regraft.contract.resources import ShownSpec
 from regraft.contract.validation import MAX_DETAILS, details, printable
 
 DATASET = new_id("ds")
+MODEL = new_id("md")
 
 
 def faults(**fields: Any) -> list[ErrorDetail]:
@@ -33,7 +34,7 @@ def fault(**fields: Any) -> ErrorDetail:
 def test_a_dataset_is_enough() -> None:
     """The shortest job is the one most merchants send."""
     spec = JobSubmission(dataset=DATASET).spec()
-    assert spec.base.backbone in BACKBONES
+    assert set(spec.base.named) <= BACKBONES.keys()
     assert spec.strategy.type in STRATEGIES
     assert spec.exports == ["onnx"]
 
@@ -51,6 +52,17 @@ def test_what_is_shown_has_every_field() -> None:
     assert ShownSpec.model_fields.keys() == JobSpec.model_fields.keys()
     spec = JobSubmission(dataset=DATASET).spec().model_dump(mode="json")
     assert ShownSpec.model_validate(spec).model_dump(mode="json") == spec
+
+
+@pytest.mark.parametrize(
+    "base", [{"backbone": "resnet18"}, {"model": MODEL}, {"backbones": ["resnet18"]}]
+)
+def test_a_base_is_shown_as_it_was_given(base: dict[str, object]) -> None:
+    """Whoever sends the shown spec again would be refused for fields that are null."""
+    shown = ShownSpec.model_validate(
+        {**JobSubmission(dataset=DATASET).spec().model_dump(mode="json"), "base": base}
+    )
+    assert shown.model_dump(mode="json")["base"] == base
 
 
 @pytest.mark.parametrize(
@@ -117,7 +129,8 @@ def test_an_unknown_strategy_is_refused(strategy: object) -> None:
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_of_the_catalogue_is_a_type_alone(name: str) -> None:
     """The catalogue would promise what no job may ask for."""
-    spec = JobSubmission.model_validate({"dataset": DATASET, "strategy": {"type": name}}).spec()
+    named = {"dataset": DATASET, "source_dataset": new_id("ds")}
+    spec = JobSubmission.model_validate({**named, "strategy": {"type": name}}).spec()
     assert spec.strategy.type == name
     assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
 
@@ -161,9 +174,59 @@ def test_an_unknown_field_is_refused(fields: dict[str, Any], path: str) -> None:
     assert fault(**fields).param == path
 
 
-def test_the_test_set_must_be_another() -> None:
+@pytest.mark.parametrize("param", DATASETS[1:])
+def test_a_jobs_datasets_are_distinct(param: str) -> None:
     """A model tested on what it learnt from would look perfect."""
-    assert fault(test_dataset=DATASET).param == "test_dataset"
+    assert fault(**{param: DATASET}).param == param
+    other = new_id("ds")
+    named = dict.fromkeys(DATASETS[1:], other)
+    assert {one.param for one in faults(**named)} == set(DATASETS[2:])
+    assert "`test_dataset`" in faults(**named)[0].message
+
+
+@pytest.mark.parametrize("base", [{"backbone": "resnet18"}, {"model": MODEL}, {}])
+def test_where_training_starts(base: dict[str, str]) -> None:
+    """The row would hold another start than the merchant asked for."""
+    spec = JobSubmission.model_validate({"dataset": DATASET, "base": base}).spec()
+    again = JobSpec.model_validate_json(spec.model_dump_json())
+    assert again == spec
+    assert spec.base.model_dump() == (base or {"backbone": DEFAULT_BACKBONE})
+
+
+@pytest.mark.parametrize(
+    ("base", "path"),
+    [
+        ({"model": "resnet18"}, "base.model"),
+        ({"model": None}, "base.model"),
+        ({"model": MODEL, "backbone": "resnet18"}, "base.backbone"),
+        ({"backbone": "resnet18", "layers": 3}, "base.layers"),
+        ({"backbones": []}, "base.backbones"),
+        ({"backbones": ["resnet18", "resnet18"]}, "base.backbones"),
+        ({"backbones": ["resnet18", "resnet_9000"]}, "base.backbones.1"),
+        ({"backbones": ["resnet18", "resnet34"]}, "base.backbones"),
+        ("resnet18", "base"),
+        ([], "base"),
+    ],
+)
+def test_a_wrong_start_is_named_by_its_path(base: object, path: str) -> None:
+    """The names of our own union's branches stand nowhere in what was sent."""
+    assert fault(base=base).param == path
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_strategy_gets_the_datasets_it_learns_from(name: str) -> None:
+    """A job would wait for a worker only to be told there that its source is missing."""
+    strategy = {"type": name}
+    options = JobSubmission.model_validate(
+        {"dataset": DATASET, "source_dataset": new_id("ds"), "strategy": strategy}
+    ).strategy
+    if options.needs_source:
+        assert fault(strategy=strategy).param == "source_dataset"
+    named = {"source_dataset": new_id("ds"), "unlabelled_dataset": new_id("ds")}
+    if options.takes_unlabelled:
+        JobSubmission.model_validate({"dataset": DATASET, "strategy": strategy, **named})
+    else:
+        assert fault(strategy=strategy, **named).param == "unlabelled_dataset"
 
 
 @pytest.mark.parametrize("value", ["job_" + DATASET[3:], DATASET.upper(), "", 7, None])

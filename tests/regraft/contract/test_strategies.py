@@ -20,6 +20,7 @@ def test_the_catalogue_lists_every_strategy() -> None:
     ("field", "names"),
     [
         ("needs_source", {"instance_weighting", "coral", "mmd", "dann"}),
+        ("uses_source", {"instance_weighting", "coral", "mmd", "dann"}),
         ("needs_shared_labels", {"instance_weighting", "dann"}),
         ("takes_unlabelled", {"coral", "mmd", "dann"}),
     ],
@@ -32,4 +33,5 @@ def test_what_each_learns_from(field: str, names: set[str]) -> None:
 def test_a_source_is_needed_wherever_its_labels_are() -> None:
     """The declarations would contradict each other."""
     assert all(one.needs_source for one in CLASSES.values() if one.needs_shared_labels)
+    assert all(one.uses_source for one in CLASSES.values() if one.needs_source)
     assert not any("needs_source" in one.model_fields for one in CLASSES.values())

@@ -1,0 +1,60 @@
+"""The weights that a job starts from: a model's file, composed of its blobs once for each host."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from core.blobs import BlobCorruptError
+from core.refusals import NotFoundError
+from db.repositories import models
+from db.repositories.models import StoredFile
+from db.repositories.submissions import WEIGHTS_FILE
+from regraft.contract.errors import ErrorCode
+from worker.engine.runspec import BaseModelFile
+from worker.supervisor import outcome
+from worker.supervisor.attempt import Attempt
+from worker.supervisor.outcome import InterruptedRunError
+from worker.supervisor.publish import hash_of
+
+
+def base_model(attempt: Attempt, model_id: str) -> BaseModelFile:
+    """Return a model's backbone and its weights as a local file, their hash verified."""
+    tenant_id = attempt.claim.tenant_id
+    try:
+        with attempt.station.database.read() as session:
+            model = models.show(session, tenant_id, model_id).model
+            file = models.stored_file(session, tenant_id, model_id, WEIGHTS_FILE)
+    except NotFoundError as error:
+        message = f"The model to start from is there no more: {model_id}."
+        failed = outcome.failed(attempt.claim, ErrorCode.NOT_FOUND, message, "base.model")
+        raise InterruptedRunError(failed) from error
+    path = attempt.station.places.cache(tenant_id) / "models" / f"{file.sha256}.safetensors"
+    if not _is_whole(path, file):
+        _compose(attempt, file, path)
+    return BaseModelFile(backbone=model.backbone, weights=path)
+
+
+def _is_whole(path: Path, file: StoredFile) -> bool:
+    return path.is_file() and hash_of(path, path.stat().st_size) == file.sha256
+
+
+def _compose(attempt: Attempt, file: StoredFile, path: Path) -> None:
+    """Write the file's segments end to end; it appears at once, and only if it is what it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    opened, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    partial = Path(name)
+    digest = hashlib.sha256()
+    try:
+        with os.fdopen(opened, "wb") as out:
+            for part in file.segments:
+                attempt.check()
+                blobs = attempt.station.blobs
+                for chunk in blobs.read(part.scope, part.sha256, part.offset, part.length):
+                    digest.update(chunk)
+                    out.write(chunk)
+        if digest.hexdigest() != file.sha256:
+            raise BlobCorruptError(file.sha256)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
