@@ -25,6 +25,8 @@ _MILLISECONDS = (1, 200, 500, 1000)  # of light jobs
 _SHORT, _LONG = (60, 1, 1, 1), (4, 1, 1, 1)  # how often each, with many jobs in flight and with few
 _MANY = 30
 _OLDEST = 8  # jobs in flight among which the next one to look at is drawn
+_LISTED_EVERY = 0.5
+_PAGES = 4
 
 
 class Answer(NamedTuple):
@@ -55,6 +57,7 @@ class Shop(threading.Thread):
         self._dice = random.Random(merchant.name)
         self._count = 0
         self._open: dict[str, str] = {}
+        self._listed = 0.0
         self.storm = threading.Event()
         self.closing = threading.Event()
 
@@ -72,7 +75,11 @@ class Shop(threading.Thread):
             if self.storm.is_set():
                 self.storm.clear()
                 self._cancel_some()
-            self._look()
+            if self._in_flight < _MANY:
+                self._look()
+            elif time.monotonic() - self._listed >= _LISTED_EVERY:
+                self._look()
+                self._look_through()
             time.sleep(_PAUSE_SECONDS)
 
     def _pool(self) -> str:
@@ -117,6 +124,21 @@ class Shop(threading.Thread):
             answer = self._ask("GET", f"/v1/jobs/{job_id}")
             if answer is not None and answer.body.get("status") in TERMINAL:
                 del self._open[job_id]
+
+    def _look_through(self) -> None:
+        """Page through the newest jobs: with many in flight this costs less than polling each."""
+        self._listed = time.monotonic()
+        cursor = ""
+        for _ in range(_PAGES):
+            answer = self._ask("GET", f"/v1/jobs?limit=100{cursor}")
+            if answer is None or answer.status != http.client.OK:
+                return
+            for job in answer.body["data"]:
+                if job["status"] in TERMINAL:
+                    self._open.pop(job["id"], None)
+            if not answer.body["has_more"]:
+                return
+            cursor = f"&cursor={answer.body['next_cursor']}"
 
     def _cancel_some(self) -> None:
         for job_id in self._open:
