@@ -7,9 +7,10 @@ import uuid
 import structlog
 from flask import Flask, Response, g, request
 
-from api import errors, uploads
+from api import doorstep, errors, uploads
 from api.gates import Gates
 from api.openapi import document_route
+from api.rates import Rates
 from api.services import NAME, Services
 from api.settings import ApiSettings
 from api.views import catalog, datasets, jobs, models, operations, registry
@@ -45,8 +46,11 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     database = database or Database(settings.url, pool_size=api.threads - api.streams)
     app = Flask(NAME, static_folder=None)
     app.url_map.merge_slashes = False
-    app.extensions[NAME] = Services(settings, api, database, SqlBlobStore(database), Gates.of(api))
+    app.extensions[NAME] = Services(
+        settings, api, database, SqlBlobStore(database), Gates.of(api), Rates.of(api)
+    )
     app.before_request(_begin)
+    app.before_request(doorstep.check)
     app.after_request(_finish)
     errors.register(app)
     for routes in (*ROUTES, document_route(ROUTES)):
@@ -64,6 +68,7 @@ def _begin() -> None:
 
 def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
+    response.headers.update(doorstep.headers())
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")

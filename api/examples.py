@@ -14,6 +14,7 @@ from regraft.contract.resources import (
     Image,
     Job,
     JobEvent,
+    MerchantUsage,
     MetricSeries,
     Model,
     ModelFile,
@@ -153,6 +154,12 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
         "queued_in_all": 5003,
         "devices": 2,
         "why": "A device is free: your next job starts now.",
+    },
+    MerchantUsage: {
+        "month": "2026-11",
+        "device_seconds": 321.5,
+        "stored_bytes": 1834921,
+        "quotas": [{"name": "stored_bytes", "used": 1834921, "limit": 50000000000}],
     },
     JobEvent: {
         "id": "evt_01k8zr1w3h2b3c4d5e6f7g8h9j",

@@ -13,6 +13,7 @@ from flask import Response
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from api.doorstep import UNLIMITED
 from api.examples import EXAMPLES
 from api.routing import IDS, NAMES, Query, Route, Routes
 from regraft import __version__
@@ -91,7 +92,13 @@ def document(routes: Iterable[Route]) -> Json:
 
 def errors_of(route: Route) -> list[ErrorCode]:
     """Return every code that a route can answer, its own and those of its kind."""
-    codes = {*route.errors, ErrorCode.VALIDATION_FAILED, ErrorCode.INTERNAL, ErrorCode.UNAVAILABLE}
+    codes = {
+        *route.errors,
+        *(ErrorCode.INVALID_REQUEST, ErrorCode.VALIDATION_FAILED),
+        *(ErrorCode.INTERNAL, ErrorCode.UNAVAILABLE),
+    }
+    if route.path not in UNLIMITED:
+        codes.add(ErrorCode.RATE_LIMITED)
     if route.scope is not None:
         codes |= {ErrorCode.UNAUTHENTICATED, ErrorCode.INSUFFICIENT_SCOPE}
     if "{" in route.path:

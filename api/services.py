@@ -6,6 +6,7 @@ from typing import NamedTuple
 from flask import current_app
 
 from api.gates import Gates
+from api.rates import Rates
 from api.settings import ApiSettings
 from core.blobs import BlobStore
 from core.settings import Settings
@@ -22,6 +23,7 @@ class Services(NamedTuple):
     database: Database
     blobs: BlobStore
     gates: Gates
+    rates: Rates
 
     @property
     def uploads(self) -> Path:

@@ -14,7 +14,8 @@ class ApiSettings(BaseSettings):
 
     A request's head, with its body if that is small, must be here after `head_seconds`; a body
     may then be `body_seconds` behind what `min_rate` bytes a second would have brought, and may
-    pause for `idle_seconds`, as may whoever reads an answer.
+    pause for `idle_seconds`, as may whoever reads an answer. Each key may send `rate_requests` in
+    `rate_seconds`, over all `workers`. `allowed_hosts` are names with commas between them.
     """
 
     model_config = SettingsConfigDict(env_prefix="REGRAFT_API_", frozen=True)
@@ -33,6 +34,14 @@ class ApiSettings(BaseSettings):
     idle_seconds: float = 30.0
     min_rate: int = 16 * 1024
     retry_after: int = 5
+    rate_requests: int = Field(default=1000, ge=1)
+    rate_seconds: float = Field(default=10.0, gt=0)
+    allowed_hosts: str = ""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names that a request may give as its `Host`; none stands for any."""
+        return tuple(name.strip() for name in self.allowed_hosts.split(",") if name.strip())
 
     @property
     def threads(self) -> int:

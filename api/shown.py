@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from db import models as db_models
 from db.models import Dataset, Image, Job, JobCheckpoint, JobEvent, JobMetric, ModelFile
-from db.repositories import queueing
+from db.repositories import queueing, quotas
 from db.repositories.aliases import Pointing
 from db.repositories.jobs import Overview
 from db.repositories.models import ModelWithFiles
@@ -82,6 +82,16 @@ def job(overview: Overview) -> resources.Job:
 def share(found: queueing.Share) -> resources.QueueShare:
     """Return what a merchant gets of the devices."""
     return resources.QueueShare.model_validate(found._asdict())
+
+
+def usage(found: quotas.Usage) -> resources.MerchantUsage:
+    """Return what a merchant uses, beside its quotas."""
+    return resources.MerchantUsage(
+        month=found.month,
+        device_seconds=round(found.device_seconds, 3),
+        stored_bytes=found.stored_bytes,
+        quotas=[resources.Quota.model_validate(one._asdict()) for one in found.quotas],
+    )
 
 
 def event(row: JobEvent) -> resources.JobEvent:

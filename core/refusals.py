@@ -55,3 +55,12 @@ class ConflictError(RefusedError):
         self, message: str, param: str | None = None, code: ErrorCode = ErrorCode.CONFLICT
     ) -> None:
         super().__init__(code, message, param)
+
+
+class QuotaError(RefusedError):
+    """One merchant's quota is used up; `retry_after` is in seconds."""
+
+    def __init__(self, name: str, message: str, retry_after: int) -> None:
+        detail = ErrorDetail(param=name, code=ErrorCode.QUOTA_EXCEEDED, message=message)
+        headers = {"Retry-After": str(retry_after)}
+        super().__init__(ErrorCode.QUOTA_EXCEEDED, message, details=[detail], headers=headers)

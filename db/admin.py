@@ -12,10 +12,17 @@ from sqlalchemy.orm import Session
 
 from core.refusals import RefusedError
 from core.settings import settings
-from db.repositories import keys
+from db.repositories import keys, quotas
 from db.session import Database
 
 _DAY = 86_400.0
+_UNTOUCHED = object()
+_QUOTAS = {
+    "stored_bytes": "bytes of uploads, images, models and checkpoints; `none` for no limit",
+    "jobs_queued": "jobs that wait; a submit beyond is refused",
+    "jobs_running": "jobs that run at once; further ones wait",
+    "device_minutes": "minutes of the devices in a month (UTC)",
+}
 
 
 def main(arguments: Sequence[str] | None = None, url: str | None = None) -> int:
@@ -53,7 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("merchant", metavar="MERCHANT")
     revoke.add_argument("key", metavar="KEY", help="the key's id or its public prefix")
     revoke.set_defaults(run=_revoke_key)
-    for command in (merchant, key, revoke):
+    quota = commands.add_parser("set-quota", help="set what a merchant may use at most")
+    quota.add_argument("merchant", metavar="MERCHANT")
+    for name, words in _QUOTAS.items():
+        option = f"--{name.replace('_', '-')}"
+        quota.add_argument(option, type=_limit, default=_UNTOUCHED, metavar="N", help=words)
+    quota.set_defaults(run=_set_quota)
+    for command in (merchant, key, revoke, quota):
         command.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
@@ -79,6 +92,21 @@ def _shown(key: keys.NewKey) -> dict[str, object]:
 def _revoke_key(session: Session, given: argparse.Namespace) -> dict[str, object]:
     merchant = keys.find_merchant(session, given.merchant)
     return {"merchant": merchant.id, "id": keys.revoke_key(session, merchant.id, given.key)}
+
+
+def _limit(text: str) -> int | None:
+    return None if text == "none" else int(text)
+
+
+def _set_quota(session: Session, given: argparse.Namespace) -> dict[str, object]:
+    """Change the quotas that are named, and show all of them."""
+    merchant = keys.find_merchant(session, given.merchant)
+    named = {name: getattr(given, name) for name in _QUOTAS}
+    limits = {name: limit for name, limit in named.items() if limit is not _UNTOUCHED}
+    quotas.set_limits(merchant, limits)
+    session.flush()
+    found = quotas.usage(session, merchant.id).quotas
+    return {"merchant": merchant.id, **{one.name: one.limit for one in found}}
 
 
 def _lines(shown: dict[str, object]) -> str:

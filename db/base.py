@@ -6,7 +6,7 @@ PostgreSQL alike and no worker's or API's clock is ever trusted (docs/adr/0003).
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Double, Integer, MetaData
+from sqlalchemy import JSON, BigInteger, Double, Integer, MetaData, String
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase
@@ -48,3 +48,20 @@ def _now_sqlite(_element: now, _compiler: SQLCompiler, **_kw: Any) -> str:
 @compiles(now, "postgresql")
 def _now_postgresql(_element: now, _compiler: SQLCompiler, **_kw: Any) -> str:
     return "EXTRACT(EPOCH FROM clock_timestamp())::double precision"
+
+
+class month(FunctionElement[str]):  # noqa: N801 - reads as the SQL function that it is
+    """The month in UTC on the database's clock, as `2026-11`."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(month, "sqlite")
+def _month_sqlite(_element: month, _compiler: SQLCompiler, **_kw: Any) -> str:
+    return "strftime('%Y-%m', 'now')"
+
+
+@compiles(month, "postgresql")
+def _month_postgresql(_element: month, _compiler: SQLCompiler, **_kw: Any) -> str:
+    return "to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM')"

@@ -1,13 +1,13 @@
 """Datasets: upload, list, show, and the verdict on each image."""
 
-from flask import Response
+from flask import Response, request
 from pydantic import Field
 
 from api import repeatable, shown
 from api.routing import Call, PageQuery, Routes, checked
 from api.uploads import parsed_object, received
 from core.archive import inspect
-from db.repositories import datasets
+from db.repositories import datasets, quotas
 from db.repositories.datasets import NewDataset
 from db.repositories.idempotency import Transaction
 from db.repositories.reading import Window
@@ -31,6 +31,7 @@ _UPLOAD_ERRORS = (
     ErrorCode.TOO_MANY_ENTRIES,
     ErrorCode.TOO_MANY_CLASSES,
     ErrorCode.TOO_FEW_CLASSES,
+    ErrorCode.QUOTA_EXCEEDED,
     ErrorCode.STORAGE_FULL,
 )
 
@@ -68,6 +69,7 @@ def create_dataset(call: Call) -> Response:
     The container is checked before anything is stored; then the images are checked one by one
     while the dataset is `processing`.
     """
+    _admit(call, request.content_length or 0)
     with received(call.services, frozenset(UploadFields.model_fields)) as upload:
         fields = _fields(upload.fields)
         repeat = repeatable.claim({**fields.model_dump(), "sha256": upload.sha256})
@@ -75,6 +77,7 @@ def create_dataset(call: Call) -> Response:
         if first is not None:
             return first
         inspect(upload.path, call.services.settings.uploads)
+        _admit(call, upload.size)
         container = call.services.blobs.put_file(call.tenant_id, upload.path)
 
     def create(session: Transaction) -> Dataset:
@@ -106,6 +109,12 @@ def list_images(call: Call, dataset_id: str, query: ImageQuery) -> Page[Image]:
     with call.services.database.read() as session:
         rows = datasets.images(session, call.tenant_id, dataset_id, query.verdict, window)
     return shown.page(rows, shown.image)
+
+
+def _admit(call: Call, size: int) -> None:
+    """Refuse an upload that the merchant's quota has no room for, before its body is read."""
+    with call.services.database.read() as session:
+        quotas.admit_bytes(session, call.tenant_id, size)
 
 
 def _fields(texts: dict[str, str]) -> UploadFields:

@@ -38,6 +38,7 @@ class JobQuery(PageQuery):
         ErrorCode.DATASET_NOT_READY,
         ErrorCode.TOO_FEW_CLASSES,
         ErrorCode.LABEL_SPACES_DISJOINT,
+        ErrorCode.QUOTA_EXCEEDED,
         ErrorCode.STORAGE_FULL,
     ),
     repeatable=True,

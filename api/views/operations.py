@@ -1,13 +1,15 @@
-"""Operations: who am I, is the process alive, can it serve."""
+"""Operations: who am I, what do I use, is the process alive, can it serve."""
 
 from typing import Literal
 
+from api import shown
 from api.routing import Call, Routes
 from core.refusals import RefusedError
 from db.readiness import is_migrated
+from db.repositories import quotas
 from regraft.contract.errors import ErrorCode
 from regraft.contract.metrics import Shown
-from regraft.contract.resources import Whoami
+from regraft.contract.resources import MerchantUsage, Whoami
 
 routes = Routes()
 
@@ -28,6 +30,13 @@ def whoami(call: Call) -> Whoami:
         key=caller.key_id,
         scopes=list(caller.scopes),
     )
+
+
+@routes.add("GET", "/v1/usage", MerchantUsage)
+def show_usage(call: Call) -> MerchantUsage:
+    """Show what you use of storage, queue and devices, and your quotas."""
+    with call.services.database.read() as session:
+        return shown.usage(quotas.usage(session, call.tenant_id))
 
 
 @routes.add("GET", "/healthz", Health, scope=None)

@@ -30,7 +30,11 @@ from regraft.client import Client
 from regraft.contract.status import JobStatus
 from tests.support.postgres import Postgres
 
-_TRAINER = json.dumps([sys.executable, "-m", "tests.support.light_trainer"])
+_SERVICE = {
+    "REGRAFT_TRAINER_COMMAND": json.dumps([sys.executable, "-m", "tests.support.light_trainer"]),
+    "REGRAFT_LOG_LEVEL": "WARNING",
+    "REGRAFT_API_RATE_REQUESTS": str(10**9),  # one key sends all the load
+}
 _CLIENTS = 4
 _REPEATS = 5
 
@@ -181,7 +185,7 @@ def _median(figures: list[Figures]) -> Figures:
 def measure(options: argparse.Namespace, environment: dict[str, str]) -> dict[str, Any]:
     """Run every case on one database."""
     with tempfile.TemporaryDirectory(prefix="regraft-bench-") as room:
-        given = {**environment, "REGRAFT_TRAINER_COMMAND": _TRAINER, "REGRAFT_LOG_LEVEL": "WARNING"}
+        given = {**environment, **_SERVICE}
         with Stack(Path(room), environment=given) as stack:
             url = environment.get("REGRAFT_DATABASE_URL", "")
             database = Database(Settings(home=Path(room), database_url=url).url)

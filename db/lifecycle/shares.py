@@ -7,9 +7,9 @@ from sqlalchemy import and_, case, func, literal, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db.base import now
+from db.base import month, now
 from db.lifecycle.fairness import TYPICAL_SECONDS, Field, Standing
-from db.models import FairShare, Job, Tenant
+from db.models import DeviceUse, FairShare, Job, Tenant
 from regraft.contract.status import JobStatus
 
 _NEWEST_COUNTS = 0.2
@@ -49,6 +49,20 @@ def charge(
     session.execute(
         update(FairShare).where(mine).values(values),
         execution_options={"synchronize_session": False},
+    )
+    _add_to_month(session, tenant_id, device_class, seconds)
+
+
+def _add_to_month(session: Session, tenant_id: str, device_class: str, seconds: float) -> None:
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(DeviceUse).values(
+        tenant_id=tenant_id, month=month(), device_class=device_class, device_seconds=seconds
+    )
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["tenant_id", "month", "device_class"],
+            set_={"device_seconds": DeviceUse.device_seconds + seconds},
+        )
     )
 
 

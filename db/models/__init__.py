@@ -6,7 +6,7 @@ from db.models.dataset import Dataset, Image
 from db.models.job import Job, JobCheckpoint, JobEvent, JobMetric, JobResult
 from db.models.model import FileSegment, Model, ModelAlias, ModelFile
 from db.models.slot import WorkerSlot
-from db.models.tenant import ApiKey, FairShare, Idempotency, Tenant
+from db.models.tenant import ApiKey, DeviceUse, FairShare, Idempotency, Tenant
 
 __all__ = [
     "ApiKey",
@@ -14,6 +14,7 @@ __all__ = [
     "Blob",
     "BlobChunk",
     "Dataset",
+    "DeviceUse",
     "FairShare",
     "FileSegment",
     "Idempotency",

@@ -1,13 +1,16 @@
 """Tenants (merchants), their API keys, and the answers kept for repeated requests."""
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, Epoch, Json, now
 
 
 class Tenant(Base):
-    """A merchant's team; everything below belongs to exactly one."""
+    """A merchant's team; everything below belongs to exactly one.
+
+    The quotas, from `max_running` on, are None where there is none; minutes are a month's.
+    """
 
     __tablename__ = "tenant"
 
@@ -15,6 +18,9 @@ class Tenant(Base):
     name: Mapped[str] = mapped_column(String(200))
     weight: Mapped[int] = mapped_column(default=1)
     max_running: Mapped[int | None]
+    max_queued: Mapped[int | None]
+    max_stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    max_device_minutes: Mapped[int | None]
     created_at: Mapped[float] = mapped_column(Epoch, default=now())
 
 
@@ -34,6 +40,17 @@ class FairShare(Base):
     start_tag: Mapped[float] = mapped_column(Epoch, default=0.0)
     typical_seconds: Mapped[float | None] = mapped_column(Epoch)
     active_until: Mapped[float] = mapped_column(Epoch, default=0.0)
+
+
+class DeviceUse(Base):
+    """What a tenant used of one device class in one month (UTC, `2026-11`), as jobs end."""
+
+    __tablename__ = "device_use"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), primary_key=True)
+    month: Mapped[str] = mapped_column(String(7), primary_key=True)
+    device_class: Mapped[str] = mapped_column(String(20), primary_key=True)
+    device_seconds: Mapped[float] = mapped_column(Epoch, default=0.0)
 
 
 class ApiKey(Base):

@@ -12,7 +12,7 @@ from core.refusals import ConflictError
 from db.lifecycle import checkpoints as kept
 from db.lifecycle import events
 from db.models import Job, JobCheckpoint, JobEvent, JobMetric, JobResult
-from db.repositories import queueing, steering, submissions
+from db.repositories import queueing, quotas, steering, submissions
 from db.repositories.reading import Slice, Window, get, newest_first, oldest_first
 from db.tenancy import scoped
 from regraft.contract.ids import new_id
@@ -49,9 +49,10 @@ def submit(
 ) -> Overview:
     """Insert a queued job and its first event, with a warning where what it names is risky.
 
-    Raises what `submission.check` raises.
+    Raises what `submissions.check` raises, or `QuotaError`.
     """
     warnings = submissions.check(session, tenant_id, submission)
+    quotas.admit_job(session, tenant_id)
     job = Job(
         id=new_id("job"),
         tenant_id=tenant_id,

@@ -248,6 +248,27 @@ class Model(Shown):
     metadata: dict[str, str]
 
 
+class Quota(Shown):
+    """What a merchant uses of one thing, and the most it may; `limit` is null where none is set.
+
+    Bytes are all that is stored, minutes those of the current month.
+    """
+
+    name: Literal["stored_bytes", "jobs_queued", "jobs_running", "device_minutes"]
+    used: float
+    limit: int | None
+
+
+class MerchantUsage(Shown):
+    """What a merchant has used: of the devices in `month` (UTC), of everything else now."""
+
+    object: Literal["usage"] = "usage"
+    month: str
+    device_seconds: float
+    stored_bytes: int
+    quotas: list[Quota]
+
+
 class Whoami(Shown):
     """Who the key belongs to, and what it may do."""
 

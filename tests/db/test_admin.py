@@ -67,6 +67,20 @@ def test_mistakes_are_said_in_a_sentence(shell: Shell) -> None:
     assert "key: rg_" in shell.run("create-merchant", "Plain")[1]
 
 
+def test_quotas(shell: Shell) -> None:
+    """A merchant who uses too much could only be shut out altogether."""
+    shell.json("create-merchant", "Acme")
+    untouched = dict.fromkeys(("stored_bytes", "jobs_queued", "jobs_running", "device_minutes"))
+    found: dict[str, object] = dict(shell.json("set-quota", "Acme"))
+    assert untouched.items() <= found.items()
+    found = dict(shell.json("set-quota", "Acme", "--stored-bytes", "1000", "--jobs-queued", "0"))
+    assert {**untouched, "stored_bytes": 1000, "jobs_queued": 0}.items() <= found.items()
+    found = dict(shell.json("set-quota", "Acme", "--stored-bytes", "none"))
+    assert {**untouched, "jobs_queued": 0}.items() <= found.items()
+    code, _, errors = shell.run("set-quota", "Acme", "--device-minutes", "-5")
+    assert (code, errors) == (1, "must be a number from 0 on, or `none`\n")
+
+
 def test_the_module_is_a_command(sqlite_template: Path, tmp_path: Path) -> None:
     """The launcher, which starts it as a process, could not make its first merchant."""
     path = shutil.copy(sqlite_template, tmp_path / "regraft.db")
