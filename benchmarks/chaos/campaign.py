@@ -44,7 +44,7 @@ def run(options: Options) -> dict[str, Any]:
         able = Availability(service, (LIGHT, REAL, INGEST_CLASS))
         with _at_work(service, shops, able):
             _storm(options, service, journal, shops)
-        breaches = [*_until_quiet(service), *_verdict(options, service, journal)]
+        breaches = [*_until_quiet(service, journal), *_verdict(options, service, journal)]
         return _line(options, service, journal, able, breaches)
 
 
@@ -105,7 +105,7 @@ def _storm(options: Options, service: Cluster, journal: Journal, shops: list[Sho
     service.keep_up()
 
 
-def _until_quiet(service: Cluster) -> Iterator[str]:
+def _until_quiet(service: Cluster, journal: Journal) -> Iterator[str]:
     """Wait until no job is left that could still move, and the last strays are swept."""
 
     def open_jobs() -> int:
@@ -115,7 +115,7 @@ def _until_quiet(service: Cluster) -> Iterator[str]:
             return session.scalar(query) or 0
 
     def strays() -> list[str]:
-        return list(oracle.nothing_is_left(service))
+        return list(oracle.nothing_is_left(service, journal))
 
     for left, seconds in ((open_jobs, _QUIET_SECONDS), (strays, _SETTLE_SECONDS)):
         try:
@@ -137,7 +137,7 @@ def _verdict(options: Options, service: Cluster, journal: Journal) -> Iterator[s
         yield from oracle.moves_are_legal(session, found)
         yield from oracle.failures_are_explained(session, journal, options.db)
     yield from oracle.results_are_whole(service.database)
-    yield from oracle.nothing_is_left(service)
+    yield from oracle.nothing_is_left(service, journal)
     yield from oracle.answers_are_explained(journal, options.db)
 
 

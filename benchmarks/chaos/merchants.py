@@ -1,17 +1,20 @@
 """Three merchants who keep jobs in flight over HTTP, as a client does: one key, many tries."""
 
 import http.client
+import io
 import json
 import random
 import threading
 import time
 import uuid
+import zipfile
 from itertools import islice
 from typing import Any, NamedTuple
 
 from benchmarks.chaos.cluster import LIGHT, REAL
 from benchmarks.chaos.journal import Journal
-from regraft.contract.status import TERMINAL
+from regraft.contract.status import TERMINAL, JobStatus
+from tests.support.jobs import picture
 from tests.support.merchants import Merchant
 
 _TIMEOUT = 20.0
@@ -21,6 +24,12 @@ _ACCEPTED, _CONFLICT, _LIMITED, _SERVER, _UNAVAILABLE = 202, 409, 429, 500, 503
 _REAL_SHARE = 0.2
 _REAL_IN_FLIGHT = 3
 _CANCELLED_SHARE = 0.7
+_STEERED_SHARE = 0.02
+_UPLOAD_SHARE = 0.005
+_REPEATED_SHARE = 0.5
+_EDGE = "chaos-5f2b9c"
+_LABELS = ("mug", "plate")
+_PHOTOS = 3
 _MILLISECONDS = (1, 200, 500, 1000)  # of light jobs
 _SHORT, _LONG = (60, 1, 1, 1), (4, 1, 1, 1)  # how often each, with many jobs in flight and with few
 _MANY = 30
@@ -36,8 +45,18 @@ class Answer(NamedTuple):
     body: dict[str, Any]
 
 
+class Body(NamedTuple):
+    """What a request carries, and its media type."""
+
+    data: bytes | None = None
+    kind: str = "application/json"
+
+
+_NOTHING = Body()
+
+
 class Shop(threading.Thread):
-    """One merchant: more or fewer jobs in flight, reads, and now and then a storm of cancels."""
+    """One merchant: more or fewer jobs in flight, reads, uploads, pauses, storms of cancels."""
 
     def __init__(
         self,
@@ -58,13 +77,25 @@ class Shop(threading.Thread):
         self._count = 0
         self._open: dict[str, str] = {}
         self._listed = 0.0
+        self._paused: dict[str, str] = {}
         self.storm = threading.Event()
         self.closing = threading.Event()
 
     def run(self) -> None:
-        """Work until told to close; what was begun is finished."""
+        """Work until told to close; what was begun is finished. Not to work is a breach."""
+        try:
+            self._work()
+        except BaseException:
+            self._journal.refuse(f"{self.name} gave up", 0)
+            raise
+
+    def _work(self) -> None:
         while not self.closing.is_set():
             self._keep_in_flight(self._dice.randint(1, self._in_flight), self._dice.uniform(1, 6))
+        deadline = time.monotonic() + _PATIENCE
+        while self._paused and time.monotonic() < deadline:
+            self._resume()
+            time.sleep(_PAUSE_SECONDS)
 
     def _keep_in_flight(self, count: int, seconds: float) -> None:
         """Keep so many jobs in flight for some seconds."""
@@ -75,6 +106,10 @@ class Shop(threading.Thread):
             if self.storm.is_set():
                 self.storm.clear()
                 self._cancel_some()
+            if self._dice.random() < _STEERED_SHARE:
+                self._dice.choice((self._pause, self._resume))()
+            if self._dice.random() < _UPLOAD_SHARE:
+                self._upload()
             if self._in_flight < _MANY:
                 self._look()
             elif time.monotonic() - self._listed >= _LISTED_EVERY:
@@ -100,29 +135,47 @@ class Shop(threading.Thread):
             spec["hyperparameters"] = {"epochs": self._milliseconds()}
         else:
             spec["validation"] = {"seed": self._count}
-        key, deadline = uuid.uuid4().hex, time.monotonic() + _PATIENCE
+        key = uuid.uuid4().hex
+        found = self._insist("/v1/jobs", Body(json.dumps(spec).encode()), key, pool)
+        if found is not None:
+            self._open[found] = pool
+
+    def _upload(self) -> None:
+        """Upload a small dataset until it is answered for; now and then say it once more."""
+        self._count += 1
+        body = _form(f"{self._merchant.name} {self._count}", _photos(self._count))
+        key = uuid.uuid4().hex
+        first = self._insist("/v1/datasets", body, key)
+        if first is not None and self._dice.random() < _REPEATED_SHARE:
+            again = self._insist("/v1/datasets", body, key)
+            if again not in {first, None}:
+                self._journal.refuse("POST /v1/datasets: the same key, another dataset", 0)
+
+    def _insist(self, path: str, body: Body, key: str, pool: str = LIGHT) -> str | None:
+        """Send a request with one key until it is answered; return the id that it created."""
+        deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
-            answer = self._ask("POST", "/v1/jobs", spec, key, pool)
+            answer = self._ask("POST", path, body, key, pool)
             if answer is not None and answer.status == _ACCEPTED:
-                self._journal.acknowledge(answer.body["id"], self._merchant.tenant_id)
-                self._open[str(answer.body["id"])] = pool
-                return
+                found = str(answer.body["id"])
+                self._journal.acknowledge(found, self._merchant.tenant_id)
+                return found
             if answer is not None and answer.status not in {_LIMITED, _UNAVAILABLE}:
-                self._journal.refuse("POST /v1/jobs", answer.status)
-                return
+                self._journal.refuse(f"POST {path}", answer.status)
+                return None
             time.sleep(0.2)
-        self._journal.refuse("POST /v1/jobs: no answer", 0)
+        self._journal.refuse(f"POST {path}: no answer", 0)
+        return None
 
     def _milliseconds(self) -> int:
         (drawn,) = self._dice.choices(_MILLISECONDS, self._weights)
         return drawn
 
     def _look(self) -> None:
-        """Poll one of the jobs that are thought to be in flight."""
+        """Poll one of the oldest jobs that are thought to be in flight: it has probably ended."""
         if self._open:
             job_id = self._dice.choice(list(islice(self._open, _OLDEST)))
-            answer = self._ask("GET", f"/v1/jobs/{job_id}")
-            if answer is not None and answer.body.get("status") in TERMINAL:
+            if self._status(job_id) in TERMINAL:
                 del self._open[job_id]
 
     def _look_through(self) -> None:
@@ -140,25 +193,52 @@ class Shop(threading.Thread):
                 return
             cursor = f"&cursor={answer.body['next_cursor']}"
 
+    def _pause(self) -> None:
+        """Pause one of the jobs that are thought to be in flight; it is resumed some time."""
+        if self._open:
+            job_id = self._dice.choice(list(self._open))
+            self._paused[job_id] = self._open.pop(job_id)
+            self._steer(job_id, "pause")
+
+    def _resume(self) -> None:
+        """Let one of the jobs that were paused go on, unless it ended before it was."""
+        if self._paused:
+            job_id = self._dice.choice(list(self._paused))
+            status = self._status(job_id)
+            if status == JobStatus.PAUSED and self._steer(job_id, "resume"):
+                self._open[job_id] = self._paused.pop(job_id)
+            elif status in TERMINAL:
+                del self._paused[job_id]
+
     def _cancel_some(self) -> None:
-        for job_id in self._open:
+        for job_id in (*self._open, *self._paused):
             if self._dice.random() < _CANCELLED_SHARE:
-                answer = self._ask("POST", f"/v1/jobs/{job_id}/cancel")
-                known = {_ACCEPTED, _CONFLICT, _UNAVAILABLE}
-                if answer is not None and answer.status not in known:
-                    self._journal.refuse("POST /v1/jobs/…/cancel", answer.status)
+                self._steer(job_id, "cancel")
+
+    def _steer(self, job_id: str, verb: str) -> bool:
+        """Ask for a change of a job's course; return whether it was accepted."""
+        answer = self._ask("POST", f"/v1/jobs/{job_id}/{verb}")
+        known = {_ACCEPTED, _CONFLICT, _LIMITED, _UNAVAILABLE}
+        if answer is not None and answer.status not in known:
+            self._journal.refuse(f"POST /v1/jobs/…/{verb}", answer.status)
+        return answer is not None and answer.status == _ACCEPTED
+
+    def _status(self, job_id: str) -> str | None:
+        """Return a job's status, None where no answer came."""
+        answer = self._ask("GET", f"/v1/jobs/{job_id}")
+        return None if answer is None else answer.body.get("status")
 
     def _ask(
-        self, method: str, path: str, body: object = None, key: str = "", pool: str = LIGHT
+        self, method: str, path: str, body: Body = _NOTHING, key: str = "", pool: str = LIGHT
     ) -> Answer | None:
         """Send one request on a connection of its own; None where no answer came."""
-        headers = {**self._merchant.headers, "Content-Type": "application/json"}
+        headers = {**self._merchant.headers, "Content-Type": body.kind}
         if key:
             headers["Idempotency-Key"] = key
         connection = http.client.HTTPConnection("127.0.0.1", self._ports[pool], timeout=_TIMEOUT)
         began = time.monotonic()
         try:
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            connection.request(method, path, body.data, headers)
             response = connection.getresponse()
             answer = Answer(response.status, json.loads(response.read()))
         except (OSError, http.client.HTTPException, ValueError):
@@ -173,3 +253,21 @@ class Shop(threading.Thread):
             self._journal.reads.append(seconds)
         if answer.status >= _SERVER:
             self._journal.refuse(f"{method} {path}", answer.status)
+
+
+def _photos(number: int) -> bytes:
+    """Return a zip of a few images, others for each number."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for place, label in enumerate(_LABELS * _PHOTOS):
+            image = picture(number * len(_LABELS) * _PHOTOS + place, size=(64, 64))
+            archive.writestr(f"{label}/{place}.png", image)
+    return packed.getvalue()
+
+
+def _form(name: str, file: bytes) -> Body:
+    """Return an upload: a dataset's name and its container."""
+    part = f"--{_EDGE}\r\nContent-Disposition: form-data; name="
+    head = f'{part}"name"\r\n\r\n{name}\r\n{part}"file"; filename="photos.zip"\r\n\r\n'
+    data = head.encode() + file + f"\r\n--{_EDGE}--\r\n".encode()
+    return Body(data, f"multipart/form-data; boundary={_EDGE}")

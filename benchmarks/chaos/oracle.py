@@ -16,7 +16,7 @@ from benchmarks.chaos.cluster import Cluster
 from benchmarks.chaos.journal import DISTURBING, Journal
 from benchmarks.chaos.plan import Fault
 from db.blobs import SqlBlobStore
-from db.models import FileSegment, Job, JobEvent, JobResult, Model, ModelFile
+from db.models import Dataset, FileSegment, Job, JobEvent, JobResult, Model, ModelFile
 from db.session import Database
 from regraft.contract.errors import ErrorCode
 from regraft.contract.status import TERMINAL, JobKind, JobStatus
@@ -33,6 +33,8 @@ _OUTAGES = {
     "sqlite": frozenset({Fault.FREEZE_WORKER}),
     "postgres": frozenset({Fault.CRASH_DATABASE, Fault.CUT_CONNECTIONS}),
 }
+_API_KILLING = frozenset({Fault.KILL_API, Fault.POWER_CUT})
+_UPLOAD_SECONDS = 30.0
 _UNAVAILABLE = 503
 _AFTERMATH_SECONDS = 12.0
 _LIVES = 3
@@ -70,13 +72,18 @@ def histories(session: Session) -> dict[str, list[Move]]:
 
 def every_job_ended(session: Session, journal: Journal) -> Iterator[str]:
     """I1: whatever was acknowledged exists and is terminal; and so is everything else."""
-    statuses = {row.id: row.status for row in session.execute(select(Job.id, Job.status))}
-    for job_id in journal.acknowledged:
-        if job_id not in statuses:
-            yield f"I1 {job_id} was acknowledged and is gone"
-    for job_id, status in statuses.items():
+    jobs = {row.id: row.status for row in session.execute(select(Job.id, Job.status))}
+    query = select(Dataset.id, Dataset.status)
+    datasets = {row.id: row.status for row in session.execute(query)}
+    for found_id in journal.acknowledged:
+        if found_id not in jobs and found_id not in datasets:
+            yield f"I1 {found_id} was acknowledged and is gone"
+    for job_id, status in jobs.items():
         if status not in TERMINAL:
             yield f"I1 {job_id} is {status} for ever"
+    for dataset_id, status in datasets.items():
+        if status == "processing":
+            yield f"I1 {dataset_id} is {status} for ever"
 
 
 def nothing_is_doubled(session: Session) -> Iterator[str]:
@@ -97,6 +104,9 @@ def submissions_are_single(session: Session) -> Iterator[str]:
     twice = select(Job.name).where(Job.kind == "train").group_by(Job.tenant_id, Job.name)
     for name in session.scalars(twice.having(func.count() > 1)):
         yield f"I2 {name} was submitted once and queued twice"
+    doubled = select(Dataset.name).group_by(Dataset.tenant_id, Dataset.name)
+    for name in session.scalars(doubled.having(func.count() > 1)):
+        yield f"I2 {name} was uploaded once and stored twice"
 
 
 def results_are_whole(database: Database) -> Iterator[str]:
@@ -165,22 +175,40 @@ def answers_are_explained(journal: Journal, db: str) -> Iterator[str]:
             yield f"I8 {refusal.what} was answered with {refusal.status}"
 
 
-def nothing_is_left(cluster: Cluster) -> Iterator[str]:
+def nothing_is_left(cluster: Cluster, journal: Journal) -> Iterator[str]:
     """I5: no trainer without its supervisor, no workspace of a run that is over."""
     home = cluster.settings.home
     kept = {pid for name in cluster.names for pid in _tree(cluster.process(name).pid)}
     for pid in descendants(home):
         if pid not in kept:
             yield f"I5 process {pid} has outlived its parent"
+    yield from files_left(home, journal)
+
+
+def files_left(home: Path, journal: Journal) -> Iterator[str]:
+    """I5: no file of anything that is over.
+
+    A part of an upload may lie where a killed API left it: it is swept when it is an hour old.
+    """
     for folder in ("work", "uploads", "tmp"):
         for path in _files(home / folder):
-            yield f"I5 {path} was left behind"
+            if folder != "uploads" or not _is_orphan(path, journal):
+                yield f"I5 {path} was left behind"
 
 
 def _tree(pid: int) -> Iterable[int]:
     yield pid
     for child in children(pid):
         yield from _tree(child)
+
+
+def _is_orphan(path: Path, journal: Journal) -> bool:
+    """Tell whether the API was killed soon after a part of an upload was written."""
+    try:
+        written = path.stat().st_mtime
+    except FileNotFoundError:
+        return True
+    return journal.between(_API_KILLING, written, written + _UPLOAD_SECONDS) > 0
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -48,7 +48,7 @@ def recoveries(
 def _running_again(moves: list[Move], death: Death) -> float | None:
     """Return when the job ran again; None if it did not, or had to wait on purpose before."""
     for move in moves:
-        if move.at >= death.at and move.delayed:
+        if move.at >= death.at and (move.delayed or move.to == JobStatus.PAUSED):
             return None
         if move.to == JobStatus.RUNNING and move.fence > death.fence:
             return move.at

@@ -15,6 +15,7 @@ from db.session import Database
 from regraft.contract.ids import new_id
 from regraft.contract.status import JobStatus
 from tests.support.api import Api
+from tests.support.jobs import upload
 from tests.support.merchants import Merchant
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -100,6 +101,28 @@ def test_a_success_without_a_model(database: Database, trained: str) -> None:
         for table in (FileSegment, ModelFile, Model):
             session.execute(delete(table))
     assert "I2" in _found(database, trained)
+
+
+def test_an_upload_that_is_checked_for_ever_or_stored_twice(
+    database: Database, trained: str, acme: Merchant
+) -> None:
+    """A merchant's photos would be gone, or be paid for twice."""
+    first = upload(database, acme.tenant_id, {})
+    dataset, _ = upload(database, acme.tenant_id, {})
+    assert first[0] != dataset
+    with database.read() as session:
+        assert any(dataset in breach for breach in oracle.every_job_ended(session, Journal()))
+        assert len(list(oracle.submissions_are_single(session))) == 1
+
+
+def test_a_part_of_an_upload_that_no_kill_explains(settings: Settings) -> None:
+    """Uploads that the service forgets would fill the disk."""
+    part = settings.home / "uploads" / "tmp1"
+    part.mkdir(parents=True)
+    written = part.stat().st_mtime
+    kill = Injected(Fault.KILL_API, written + 1, written + 1)
+    for injected, expected in (([], 1), ([kill], 0), ([kill._replace(began=0, ended=1)], 1)):
+        assert len(list(oracle.files_left(settings.home, Journal(injected=injected)))) == expected
 
 
 @pytest.mark.parametrize("values", [{"sha256": "0" * 64}, {"size": 1}])

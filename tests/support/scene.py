@@ -122,7 +122,7 @@ class Scene:
 
     def check(self) -> None:
         """Ask the oracle about every job that there ever was in this scene."""
-        self.wait(lambda: not list(oracle.nothing_is_left(self.service)), 20)
+        self.wait(lambda: not list(oracle.nothing_is_left(self.service, self.journal)), 20)
         with self.database.read() as session:
             breaches = [
                 *oracle.every_job_ended(session, self.journal),
