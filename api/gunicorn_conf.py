@@ -6,9 +6,12 @@ import socket
 import gunicorn.util
 
 from api import refused
-from api.settings import ApiSettings
+from api.settings import ApiSettings, faults
+from core.safety import refuse_unsafe
+from core.settings import settings
 
 _API = ApiSettings()
+refuse_unsafe(settings(), *faults(_API))
 
 bind = _API.bind
 worker_class = "api.connections.PatientWorker"

@@ -47,3 +47,10 @@ class ApiSettings(BaseSettings):
     def threads(self) -> int:
         """One for each slow request that is let in, and some that those can never hold."""
         return self.uploads + self.downloads + self.streams + self.other_threads
+
+
+def faults(given: ApiSettings) -> list[str]:
+    """Return what is unsafe about these settings outside development."""
+    if given.hosts:
+        return []
+    return ["REGRAFT_API_ALLOWED_HOSTS is empty: set the names that clients use, with commas."]

@@ -3,8 +3,10 @@
 On SQLite a write begins IMMEDIATE, so that it waits for its turn instead of failing half-way.
 """
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -46,6 +48,7 @@ class Database:
 def _engine(url: str, pool_size: int) -> Engine:
     if make_url(url).get_backend_name() == "sqlite":
         engine = create_engine(url, pool_size=pool_size, connect_args={"timeout": _BUSY_SECONDS})
+        event.listen(engine, "do_connect", _keep_private)
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -59,6 +62,13 @@ def _engine(url: str, pool_size: int) -> Engine:
         pool_pre_ping=True,
         connect_args={"options": options, "connect_timeout": 5},
     )
+
+
+def _keep_private(_dialect: object, _record: object, where: list[str], _given: object) -> None:
+    """Create the file for its owner alone: SQLite would let everybody read it."""
+    with contextlib.suppress(OSError):  # no file, or no folder for it: connecting says so better
+        if where and where[0] != ":memory:":
+            Path(where[0]).touch(mode=0o600)
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:

@@ -13,6 +13,7 @@ from core.processes import bound
 
 ROOT = Path(__file__).parents[1]
 _GRACE_SECONDS = 10
+_LOG_MODE = 0o640
 
 
 def start(
@@ -23,7 +24,8 @@ def start(
     folder: Path = ROOT,
 ) -> subprocess.Popen[bytes]:
     """Start a process in the background with its output appended to `log`."""
-    with log.open("ab") as output:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    with os.fdopen(os.open(log, flags, _LOG_MODE), "ab") as output:
         return subprocess.Popen(
             bound(list(command), signal.SIGTERM),
             stdin=subprocess.DEVNULL,

@@ -12,6 +12,7 @@ from celery.signals import setup_logging
 
 from core import logs
 from core.queues import queue_name
+from core.safety import refuse_unsafe
 from core.settings import Settings, settings
 
 Receiver = TypeVar("Receiver", bound=Callable[..., None])
@@ -74,6 +75,7 @@ def configuration(given: Settings) -> dict[str, Any]:
     }
 
 
+refuse_unsafe(settings())
 # Celery has no types of its own.
 _celery: Any = Celery
 app: Any = _celery("regraft")

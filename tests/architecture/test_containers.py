@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from api.settings import ApiSettings
 from core.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -67,4 +68,5 @@ def test_each_service_starts_something_of_ours(name: str) -> None:
 def test_each_variable_is_read(name: str) -> None:
     """A misspelt variable is ignored in silence and the service runs on SQLite."""
     known = {f"REGRAFT_{field.upper()}" for field in Settings.model_fields} | _NOT_OURS
+    known |= {f"REGRAFT_API_{field.upper()}" for field in ApiSettings.model_fields}
     assert set(OURS[name]["environment"]) <= known
