@@ -101,6 +101,21 @@ def stored_file(session: Session, tenant_id: str, reference: str, name: str) -> 
     )
 
 
+def file_if_any(session: Session, tenant_id: str, model_id: str, name: str) -> StoredFile | None:
+    """Return where a file's bytes lie; None for one that the model has not."""
+    try:
+        return stored_file(session, tenant_id, model_id, name)
+    except NotFoundError:
+        return None
+
+
+def test_dataset(session: Session, tenant_id: str, model: Model) -> str | None:
+    """Return the dataset that a model was tested on, if its job named one."""
+    job = get(session, scoped(Job, tenant_id).where(Job.id == model.job_id), "job")
+    found = job.spec.get("test_dataset")
+    return None if found is None else str(found)
+
+
 def held(session: Session, tenant_id: str, model_id: str) -> Model | None:
     """Return a model that cannot be deleted before this transaction ends; None if it was."""
     query = _live(tenant_id, model_id, None).with_for_update(read=True)

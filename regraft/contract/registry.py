@@ -26,8 +26,8 @@ class AuditAction(StrEnum):
 class AliasMove(Strict):
     """Where an alias is to point: a version of the name, or the model it pointed to before.
 
-    A model that is worse than the one it would replace, on the same images, is refused unless
-    `force`; `previous` never is, so that a roll-back cannot fail when it is needed.
+    A model that names fewer of the same held-out images right than the one it would replace is
+    refused unless `force`; `previous` never is, so that a roll-back works when it is needed.
     """
 
     to: Annotated[int, Field(ge=1, le=MAX_VERSION)] | ModelId | Literal["previous"]
@@ -35,17 +35,17 @@ class AliasMove(Strict):
 
 
 class Comparison(Shown):
-    """How the model that an alias points to did against the one before, on the same images.
+    """How many of the same images a model named right, and the one it replaced before it.
 
-    `gain` is in accuracy points with a 95% interval; `test` images count where there are any,
-    else the held-out images (`validation`) that both models share.
+    `gain` is in accuracy points with a 95% interval. `images` are the `test` images where there
+    are any, else those that both models held out of training (`validation`).
     """
 
     compared_with: str
     images: Literal["test", "validation"]
     num_images: int
-    accuracy: float
-    accuracy_before: float
+    num_right: int
+    num_right_before: int
     gain: Gain
 
 

@@ -6,11 +6,13 @@ May import torch, the contract and the engine's own modules.
 import shutil
 from pathlib import Path
 
+from regraft.contract import held_out
 from worker.engine.context import Context
 from worker.engine.export import parity
-from worker.engine.export.model import Trained, model_files
+from worker.engine.export.model import Document, Trained, model_files
 from worker.engine.export.segments import Blobs, ModelFile, produced
 from worker.engine.export.shared import own_parts, shared_parts
+from worker.engine.held_out import predictions
 from worker.engine.inputs import Inputs
 from worker.engine.messages import Produced
 from worker.engine.runspec import RunSpec
@@ -26,12 +28,18 @@ def deliver(spec: RunSpec, trained: Trained, given: Inputs, context: Context) ->
     else:
         parts = own_parts(backbone, spec.workspace / "backbone", with_graph)
     blobs = Blobs(spec.workspace / "blobs")
-    files = model_files(trained, parts, blobs)
+    files = model_files(trained, parts, blobs, _documents(trained, given))
     context.check()
     if with_graph:
         context.progress("exporting", 0.95)
         _prove(files, spec.workspace / "proof", trained, given, context)
     return produced(blobs, files)
+
+
+def _documents(trained: Trained, given: Inputs) -> list[Document]:
+    said = predictions(trained.model, given)
+    text = said.model_dump_json(indent=1)
+    return [Document(held_out.FILE_NAME, text.encode() + b"\n")]
 
 
 def _prove(

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from regraft.contract.held_out import FILE_NAME, HeldOut, Prediction
 from tests.support.api import Api, Trained, error_of
 from tests.support.merchants import Merchant, create
 
@@ -122,3 +123,60 @@ def test_two_merchants_share_no_name(
     assert error_of(put(api, zenith, to=versions[0].model_id))["code"] == "not_found"
     assert api.get(f"/v1/models/{NAME}@production", acme).get_json()["version"] == 2
     assert len(api.get("/v1/audit", zenith).get_json()["data"]) == 1
+
+
+def predicted(right: int, total: int = 100) -> dict[str, list[bytes]]:
+    """Return the file that says how a model did on the same test images."""
+    test = [
+        Prediction(
+            image=f"{number}.jpg",
+            sha256=str(number),
+            label="mug",
+            predicted="mug" if number < right else "cup",
+            probability=0.9,
+        )
+        for number in range(total)
+    ]
+    content = HeldOut(test=test).model_dump_json().encode()
+    half = len(content) // 2
+    return {FILE_NAME: [content[:half], content[half:]]}
+
+
+def test_a_worse_model_is_refused_unless_forced(api: Api, acme: Merchant) -> None:
+    """A bad training would go live because its name has the higher number."""
+    for version, right in ((1, 93), (2, 51), (3, 93), (4, 92)):
+        api.trained(acme, predicted(right), name=NAME, version=version)
+    assert put(api, acme, to=1).get_json()["comparison"] is None
+    before = api.row_counts()
+    refused = error_of(put(api, acme, to=2))
+    assert (refused["code"], refused["param"]) == ("worse_model", "to")
+    for figure in ("51 of 100 test images", "home-goods:1", " 93:", "-42.0 points", "interval"):
+        assert figure in refused["message"]
+    assert "chance" not in refused["message"]
+    assert "force" in refused["remedy"]
+    assert api.row_counts() == before
+    assert "chance" in error_of(put(api, acme, to=4))["message"]
+    assert put(api, acme, to=3).get_json()["comparison"]["gain"]["points"] == 0
+    forced = put(api, acme, to=2, force=True).get_json()
+    assert (forced["version"], forced["comparison"]["num_right"]) == (2, 51)
+    noted = api.get("/v1/audit", acme).get_json()["data"][0]["data"]
+    assert (noted["forced"], noted["comparison"]["num_right_before"]) == (True, 93)
+
+
+def test_a_roll_back_is_never_refused(api: Api, acme: Merchant) -> None:
+    """A model that fails in the shop could not be taken back, as it did better on old photos."""
+    for version, right in ((1, 60), (2, 90)):
+        api.trained(acme, predicted(right), name=NAME, version=version)
+    put(api, acme, to=1)
+    put(api, acme, to=2)
+    assert error_of(put(api, acme, to=1))["code"] == "worse_model"
+    back = put(api, acme, to="previous").get_json()
+    assert (back["version"], back["comparison"]["gain"]["points"]) == (1, -30.0)
+
+
+def test_damaged_predictions_compare_nothing(api: Api, acme: Merchant) -> None:
+    """One unreadable file would keep every later version out of production."""
+    api.trained(acme, {FILE_NAME: [b"{}x"]}, name=NAME, version=1)
+    api.trained(acme, predicted(9), name=NAME, version=2)
+    put(api, acme, to=1)
+    assert put(api, acme, to=2).get_json()["comparison"] is None

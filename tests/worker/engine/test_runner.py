@@ -138,6 +138,7 @@ def test_no_exports_leave_tensors_and_facts(make_spec: MakeSpec, tmp_path: Path)
         "labels.json",
         "preprocess.json",
         "metrics.json",
+        "predictions.json",
         "bundle.zip",
     }
 

@@ -4,6 +4,7 @@ May import torch, onnx, the contract and the engine's own modules.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,8 +31,17 @@ class Trained(NamedTuple):
     transfer: Transfer
 
 
-def model_files(trained: Trained, parts: BackboneParts, blobs: Blobs) -> list[ModelFile]:
-    """Return the model's files, the bundle of them all last."""
+class Document(NamedTuple):
+    """A file about the model, for people or other programs; it holds nothing of the backbone."""
+
+    name: str
+    content: bytes
+
+
+def model_files(
+    trained: Trained, parts: BackboneParts, blobs: Blobs, documents: Sequence[Document] = ()
+) -> list[ModelFile]:
+    """Return the model's files, `documents` among them, the bundle of them all last."""
     files = [
         _safetensors(trained, parts, blobs),
         _json_file("labels.json", {"labels": trained.labels}, blobs),
@@ -42,6 +52,7 @@ def model_files(trained: Trained, parts: BackboneParts, blobs: Blobs) -> list[Mo
         patch = blobs.keep(graph.head_patch(trained.model.head.calibrated()))
         files.insert(0, model_file("model.onnx", [blobs.refer(parts.graph, parts.shared), patch]))
         files.append(model_file("predict.py", [blobs.refer(PREDICTOR, shared=True)]))
+    files += [model_file(name, [blobs.keep(content)]) for name, content in documents]
     return [*files, bundle(BUNDLE, files, blobs)]
 
 

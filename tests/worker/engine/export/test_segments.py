@@ -45,6 +45,7 @@ def test_everything_a_run_names_is_there_and_is_what_it_says(trained: TrainedRun
         "labels.json",
         "preprocess.json",
         "metrics.json",
+        "predictions.json",
         "predict.py",
         "bundle.zip",
     }

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.engine.intervals import paired_difference, wilson
+from regraft.contract.intervals import difference, paired_difference, wilson
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,19 @@ def test_a_paired_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         low, high = paired_difference(*(drawn.count(kind) for kind in range(4)))
         hits += low <= shares[1] - shares[2] <= high
     assert hits / 2000 > 0.94
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [((56, 70, 48, 80), (0.0524, 0.3339)), ((9, 10, 3, 10), (0.1705, 0.8090))],
+)
+def test_a_difference_gives_the_published_examples(
+    counts: tuple[int, int, int, int], expected: tuple[float, float]
+) -> None:
+    """Two models would be told apart by chance (Newcombe 1998, table II, method 10)."""
+    assert difference(*counts) == pytest.approx(expected, abs=5e-5)
+
+
+def test_no_images_tell_nothing() -> None:
+    """A model without test images would look better than every other."""
+    assert difference(0, 0, 5, 10) == (-1.0, 1.0)
