@@ -49,6 +49,7 @@ app.add_typer(models.app, name="models")
 app.command("predict")(predict.predict)
 app.command("catalog")(catalog.catalog)
 app.command("whoami")(catalog.whoami)
+app.command("audit")(catalog.audit)
 app.command("version")(catalog.version)
 
 

@@ -1,4 +1,4 @@
-"""`regraft catalog`, `whoami` and `version`; may import typer, the client and the contract."""
+"""`regraft catalog`, `whoami`, `audit`, `version`; may import typer, client and contract."""
 
 import platform
 
@@ -7,7 +7,7 @@ from rich.console import Group
 
 from regraft import __version__
 from regraft.cli import render
-from regraft.cli.session import Json, connect, show
+from regraft.cli.session import Json, Limit, connect, first, listed, page_size, show
 
 
 def catalog(ctx: typer.Context, as_json: Json = False) -> None:
@@ -28,6 +28,13 @@ def whoami(ctx: typer.Context, as_json: Json = False) -> None:
         "scopes": ", ".join(me.scopes),
     }
     show(me, render.fields(fields), as_json=as_json)
+
+
+def audit(ctx: typer.Context, limit: Limit = 20, as_json: Json = False) -> None:
+    """List who changed what, newest first."""
+    with connect(ctx) as client:
+        found = first(client.audit(page_size=page_size(limit)), limit)
+    show(listed(found), render.audit(found), as_json=as_json)
 
 
 def version(as_json: Json = False) -> None:

@@ -1,4 +1,4 @@
-"""`regraft models …`: list, show, download; may import typer, the client and the contract."""
+"""`regraft models …`: list, show, download, promote; may import typer, client and contract."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,16 +19,26 @@ from regraft.cli.session import (
     show,
 )
 from regraft.client.models import BUNDLE
+from regraft.contract.refs import PRODUCTION
 
 app = typer.Typer(no_args_is_help=True, help="Trained models.")
 ModelArg = Annotated[str, typer.Argument(metavar="MODEL", help="md_…, name@alias or name:version.")]
 
 
+NameArg = Annotated[str, typer.Argument(metavar="NAME", help="The model's registered name.")]
+AliasOption = Annotated[str, typer.Option("--alias", help="The alias to move.")]
+
+
 @app.command("list")
-def list_(ctx: typer.Context, limit: Limit = 20, as_json: Json = False) -> None:
+def list_(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Option(help="List the versions of this name alone.")] = None,
+    limit: Limit = 20,
+    as_json: Json = False,
+) -> None:
     """List models, newest first."""
     with connect(ctx) as client:
-        found = first(client.models.list(page_size=page_size(limit)), limit)
+        found = first(client.models.list(name=name, page_size=page_size(limit)), limit)
     show(listed(found), render.models(found), as_json=as_json)
 
 
@@ -58,3 +68,52 @@ def download(
         out().print(str(path), soft_wrap=True)
         if file == BUNDLE:
             say(f"recognise photos with it: regraft predict {path} PHOTO…")
+
+
+@app.command()
+def promote(
+    ctx: typer.Context,
+    name: NameArg,
+    version: Annotated[int, typer.Argument(min=1, metavar="VERSION", help="Its number.")],
+    *,
+    alias: AliasOption = PRODUCTION,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if it did worse on the same images.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Let an alias name a version; one that did worse on the same images is refused."""
+    with connect(ctx) as client:
+        moved = client.models.promote(name, version, alias=alias, force=force)
+    show(moved, render.alias(moved), as_json=as_json)
+
+
+@app.command()
+def rollback(
+    ctx: typer.Context, name: NameArg, alias: AliasOption = PRODUCTION, as_json: Json = False
+) -> None:
+    """Let an alias name the version that it named before."""
+    with connect(ctx) as client:
+        moved = client.models.roll_back(name, alias=alias)
+    show(moved, render.alias(moved), as_json=as_json)
+
+
+@app.command()
+def unalias(
+    ctx: typer.Context,
+    name: NameArg,
+    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The alias to take away.")],
+    as_json: Json = False,
+) -> None:
+    """Take an alias away; the model stays."""
+    with connect(ctx) as client:
+        gone = client.models.remove_alias(name, alias)
+    show(gone, f"{gone.id} is gone", as_json=as_json)
+
+
+@app.command()
+def delete(ctx: typer.Context, model: ModelArg, as_json: Json = False) -> None:
+    """Delete a model and its files; not while an alias or a job uses it."""
+    with connect(ctx) as client:
+        gone = client.models.delete(model)
+    show(gone, f"{gone.id} is gone", as_json=as_json)

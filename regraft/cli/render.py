@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from regraft.cli.quality import points, quality
+from regraft.contract.registry import Alias, AuditEntry, Comparison
 from regraft.contract.resources import (
     Backbone,
     Dataset,
@@ -190,6 +191,35 @@ def models(items: Sequence[Model]) -> Table:
             )
             for m in items
         ),
+    )
+
+
+def alias(it: Alias) -> Table:
+    """Return where an alias points, and what its move was judged by."""
+    return fields(
+        {
+            "alias": f"{it.name}@{it.alias}",
+            "model": f"{it.model} (version {it.version})",
+            "before": it.previous,
+            "compared": it.comparison and _compared(it.comparison),
+        }
+    )
+
+
+def _compared(it: Comparison) -> str:
+    low, high = it.gain.interval
+    where = "test images" if it.images == "test" else "held-out images"
+    return (
+        f"{it.num_right} of {it.num_images} {where} right, before {it.num_right_before}: "
+        f"{it.gain.points:+.1f} points (95% interval {low:+.1f} to {high:+.1f})"
+    )
+
+
+def audit(items: Sequence[AuditEntry]) -> Table:
+    """Return one row for each change."""
+    return table(
+        ("time", "what", "of", "by", "request"),
+        ((a.created_at, a.action, a.subject, a.actor or "operator", a.request_id) for a in items),
     )
 
 

@@ -3,6 +3,7 @@
 May import httpx2, pydantic, the standard library and `regraft.contract`.
 """
 
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -31,7 +32,8 @@ from regraft.client.jobs import Jobs
 from regraft.client.models import Models
 from regraft.client.retry import RetryPolicy
 from regraft.client.transport import Transport, path
-from regraft.contract.resources import Whoami
+from regraft.contract.registry import AuditEntry
+from regraft.contract.resources import Page, Whoami
 
 __all__ = [
     "ApiError",
@@ -99,3 +101,7 @@ class Client:
     def whoami(self) -> Whoami:
         """Return the merchant that the key belongs to and what it may do."""
         return self._transport.get(path("whoami"), Whoami)
+
+    def audit(self, *, page_size: int = 100) -> Iterator[AuditEntry]:
+        """Yield who changed what, newest first."""
+        return self._transport.pages(path("audit"), Page[AuditEntry], {"limit": page_size})

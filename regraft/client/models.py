@@ -1,4 +1,4 @@
-"""Models: read them, list their files and download them; may import this package and the contract.
+"""Models: read, download, promote and delete them; may import this package and the contract.
 
 A reference to a model is `md_…`, `name@alias` or `name:version`.
 """
@@ -10,6 +10,8 @@ from pathlib import Path
 from regraft.client.download import Download, OnBytes
 from regraft.client.errors import InvalidInput, UnexpectedAnswer
 from regraft.client.transport import Transport, path
+from regraft.contract.refs import PRODUCTION
+from regraft.contract.registry import Alias, Deleted
 from regraft.contract.resources import Model, ModelFile, Page
 
 BUNDLE = "bundle.zip"
@@ -25,9 +27,38 @@ class Models:
         """Return one model."""
         return self._transport.get(path("models", model), Model)
 
-    def list(self, *, page_size: int = 100) -> Iterator[Model]:
-        """Yield all models, newest first."""
-        return self._transport.pages(path("models"), Page[Model], {"limit": page_size})
+    def list(self, *, name: str | None = None, page_size: int = 100) -> Iterator[Model]:
+        """Yield models, newest first; all of them, or the versions of one name."""
+        params = {"name": name, "limit": page_size}
+        return self._transport.pages(path("models"), Page[Model], params)
+
+    def promote(
+        self, name: str, to: int | str, *, alias: str = PRODUCTION, force: bool = False
+    ) -> Alias:
+        """Point an alias to a version of `name`, by its number or its id.
+
+        Raises:
+            ConflictError: (`worse_model`) it names fewer of the same images right than the model
+                that the alias points to, which `force` overrules.
+        """
+        return self._transport.put(_alias(name, alias), Alias, {"to": to, "force": force})
+
+    def roll_back(self, name: str, *, alias: str = PRODUCTION) -> Alias:
+        """Point an alias to the model that it pointed to before; twice undoes it."""
+        url = _alias(name, alias)
+        return self._transport.put(url, Alias, {"to": "previous"}, repeatable=False)
+
+    def remove_alias(self, name: str, alias: str) -> Deleted:
+        """Take an alias away; the model stays."""
+        return self._transport.delete(_alias(name, alias), Deleted)
+
+    def delete(self, model: str) -> Deleted:
+        """Delete a model and its files.
+
+        Raises:
+            ConflictError: (`in_use`) an alias points to it, or a job starts from it.
+        """
+        return self._transport.delete(path("models", model), Deleted)
 
     def files(self, model: str) -> Sequence[ModelFile]:
         """Return the model's files with their sizes in bytes and hashes."""
@@ -61,6 +92,10 @@ class Models:
         url = path("models", known, "files", wanted.name)
         target = _target(destination, wanted.name)
         return Download(self._transport, url, wanted, target, on_progress).run()
+
+
+def _alias(name: str, alias: str) -> str:
+    return path("models", name, "aliases", alias)
 
 
 def _target(destination: str | Path, name: str) -> Path:

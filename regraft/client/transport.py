@@ -91,13 +91,26 @@ class Transport:
         Raises:
             InvalidInput: the body holds what JSON cannot carry, such as NaN.
         """
-        content = _encoded(body)
-        headers = {"Content-Type": "application/json", **idempotent(idempotency_key)}
-
-        def make(http: httpx2.Client) -> httpx2.Request:
-            return http.build_request("POST", url, content=content, headers=headers)
-
+        headers = idempotent(idempotency_key)
+        make = self._with_json("POST", url, body, headers)
         return self.call(make, model, repeatable=idempotency_key is not None)
+
+    def put(
+        self, url: str, model: type[Answer], body: object, *, repeatable: bool = True
+    ) -> Answer:
+        """Send JSON; say where sending it twice would do something else than sending it once."""
+        return self.call(self._with_json("PUT", url, body, {}), model, repeatable=repeatable)
+
+    def delete(self, url: str, model: type[Answer]) -> Answer:
+        """Delete the resource at `url`; not repeated, as it would not be found again."""
+        return self.call(lambda http: http.build_request("DELETE", url), model, repeatable=False)
+
+    def _with_json(
+        self, method: str, url: str, body: object, headers: Mapping[str, str]
+    ) -> MakeRequest:
+        content = _encoded(body)
+        sent = {"Content-Type": "application/json", **headers}
+        return lambda http: http.build_request(method, url, content=content, headers=sent)
 
     def call(self, make: MakeRequest, model: type[Answer], *, repeatable: bool = True) -> Answer:
         """Send what `make` builds, again where that may help, and return the parsed answer."""

@@ -14,6 +14,7 @@ from regraft.contract.metrics import (
     Metrics,
     Transfer,
 )
+from regraft.contract.registry import Alias, AuditEntry, Comparison
 from regraft.contract.resources import (
     ClassCount,
     Dataset,
@@ -163,4 +164,39 @@ def model(files: dict[str, bytes]) -> Model:
         lineage={},
         created_at=NOW,
         metadata={},
+    )
+
+
+def alias(name: str, alias: str, version: int) -> Alias:
+    """Return an alias that was moved from another model."""
+    before = new_id("md")
+    comparison = Comparison(
+        compared_with=before,
+        images="test",
+        num_images=100,
+        num_right=51,
+        num_right_before=93,
+        gain=Gain(points=-42.0, interval=(-52.1, -31.0)),
+    )
+    return Alias(
+        name=name,
+        alias=alias,
+        model=new_id("md"),
+        version=version,
+        previous=before,
+        comparison=comparison,
+        updated_at=NOW,
+    )
+
+
+def audit_entry() -> AuditEntry:
+    """Return a promotion, made by an operator."""
+    return AuditEntry(
+        id=new_id("aud"),
+        action="model.promoted",
+        actor=None,
+        subject="home-goods@production",
+        request_id="req_42",
+        data={"to": {"version": 2}},
+        created_at=NOW,
     )

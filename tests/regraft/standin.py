@@ -19,6 +19,7 @@ from regraft.contract.catalog import BACKBONES, STRATEGIES
 from regraft.contract.errors import RECORDS, ErrorBody, ErrorCode, ErrorDetail, ErrorEnvelope
 from regraft.contract.ids import new_id
 from regraft.contract.job import JobSubmission
+from regraft.contract.registry import AliasMove, Deleted
 from regraft.contract.resources import (
     Backbone,
     Dataset,
@@ -160,6 +161,7 @@ def _application(service: Standin) -> Flask:
     _dataset_routes(app, service)
     _job_routes(app, service)
     _model_routes(app, service)
+    _registry_routes(app, service)
     return app
 
 
@@ -248,7 +250,7 @@ def _job_routes(app: Flask, service: Standin) -> None:
 def _model_routes(app: Flask, service: Standin) -> None:
     @app.get("/v1/models")
     def model_listed() -> Response:
-        return _page([service.model])
+        return _page([service.model] if request.args.get("name") in {None, "home-goods"} else [])
 
     @app.get("/v1/models/<ref>")
     def model_shown(ref: str) -> Response:
@@ -280,6 +282,29 @@ def _model_routes(app: Flask, service: Standin) -> None:
     def whoami() -> Response:
         ids = {"merchant": new_id("mer"), "key": new_id("key")}
         return answer(Whoami(merchant_name="Acme [bold]\x1b[31m", scopes=["read"], **ids))
+
+
+def _registry_routes(app: Flask, service: Standin) -> None:
+    @app.delete("/v1/models/<ref>")
+    def model_gone(ref: str) -> Response:
+        if service.model.aliases:
+            return error(ErrorCode.IN_USE, "The model answers to home-goods@production.")
+        return answer(Deleted(id=service.model.id, object="model"))
+
+    @app.put("/v1/models/<name>/aliases/<alias>")
+    def alias_moved(name: str, alias: str) -> Response:
+        wanted = AliasMove.model_validate_json(request.get_data())
+        if wanted.to == 2 and not wanted.force:
+            return error(ErrorCode.WORSE_MODEL, "home-goods:2 names 51 of 100 test images right")
+        return answer(examples.alias(name, alias, 1 if wanted.to == "previous" else 2))
+
+    @app.delete("/v1/models/<name>/aliases/<alias>")
+    def alias_gone(name: str, alias: str) -> Response:
+        return answer(Deleted(id=f"{name}@{alias}", object="alias"))
+
+    @app.get("/v1/audit")
+    def audit() -> Response:
+        return _page([examples.audit_entry()])
 
 
 def _bytes(service: Standin, data: bytes, sha256: str) -> Response:

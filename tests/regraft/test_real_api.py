@@ -134,9 +134,21 @@ def test_the_way_of_a_job(
     assert ours.jobs.metrics(job.id).series == {}
     model = make_model(database, acme, job.id)
     assert [one.id for one in ours.models.list()] == [model]
+    name = ours.models.get(model).name
+    assert [one.version for one in ours.models.list(name=name)] == [1]
+    assert ours.models.promote(name, 1).model == model
+    with pytest.raises(ConflictError, match="no other model"):
+        ours.models.roll_back(name)
+    with pytest.raises(ConflictError, match=f"{name}@production") as used:
+        ours.models.delete(f"{name}:1")
+    assert used.value.code == "in_use"
     (tmp_path / "bundle.zip.part").write_bytes(BUNDLE[:77_777])
     got = ours.models.download(model, destination=tmp_path).read_bytes()
     assert hashlib.sha256(got).digest() == hashlib.sha256(BUNDLE).digest()
+    assert ours.models.remove_alias(name, "production").deleted
+    assert ours.models.delete(f"{name}:1").id == model
+    actions = [one.action for one in ours.audit(page_size=1)]
+    assert actions == ["model.deleted", "alias.removed", "model.promoted"]
 
 
 def test_a_cancelled_job_ends_the_wait(ours: Client, database: Database, colours: Path) -> None:

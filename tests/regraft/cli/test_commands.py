@@ -363,3 +363,43 @@ def test_version(bare: Run) -> None:
     """The first question of every bug report."""
     assert bare("version").out.startswith("regraft 0.")
     assert bare("version", "--json").json["object"] == "version"
+
+
+def test_models_are_promoted_and_rolled_back(run: Run, service: Standin) -> None:
+    """Who releases a model must see what was refused, by which figures, and what is live now."""
+    refused = run("models", "promote", "home-goods", "2")
+    assert refused.code == 1
+    assert "51 of 100" in refused.err
+    assert "force" in refused.err
+    forced = run("models", "promote", "home-goods", "2", "--force", "--alias", "staging")
+    assert forced.code == 0
+    for said in ("home-goods@staging", "version 2", "51 of 100 test images", "-42.0 points"):
+        assert said in forced.out
+    back = run("models", "rollback", "home-goods", "--json").json
+    assert (back["alias"], back["version"]) == ("production", 1)
+    path = "/v1/models/home-goods/aliases/production"
+    bodies = [json.loads(one.body) for one in service.of("PUT", path)]
+    assert bodies == [{"to": 2, "force": False}, {"to": "previous"}]
+    assert "home-goods@old is gone" in run("models", "unalias", "home-goods", "old").out
+
+
+def test_models_are_deleted(run: Run, service: Standin) -> None:
+    """A model in use is refused with the reason, not with a traceback."""
+    refused = run("models", "delete", service.model.id, "--json")
+    assert (refused.code, refused.json["error"]["code"]) == (1, "in_use")
+    service.model = service.model.model_copy(update={"aliases": []})
+    assert f"{service.model.id} is gone" in run("models", "delete", service.model.id).out
+
+
+def test_versions_are_listed_by_name(run: Run, service: Standin) -> None:
+    """The number to promote is what one looks for."""
+    assert service.model.id in run("models", "list", "--name", "home-goods").out
+    assert run("models", "list", "--name", "nothing", "--json").json["data"] == []
+
+
+def test_the_audit_trail_is_read(run: Run) -> None:
+    """After an accident this is what everyone asks for."""
+    shown = run("audit")
+    for said in ("model.promoted", "home-goods@production", "operator", "req_42"):
+        assert said in shown.out
+    assert run("audit", "--json").json["data"][0]["data"] == {"to": {"version": 2}}

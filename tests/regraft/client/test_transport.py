@@ -107,6 +107,12 @@ def test_a_broken_connection_is_tried_again_where_that_is_safe() -> None:
         with pytest.raises(ConnectionFailed):
             client.jobs.cancel(new_id("job"))
         assert dropper.connections == RetryPolicy().attempts + 1
+        # Two roll-backs are none, and what was deleted is not found again.
+        for once in (lambda: client.models.roll_back("a"), lambda: client.models.delete("a:1")):
+            before = dropper.connections
+            with pytest.raises(ConnectionFailed):
+                once()
+            assert dropper.connections == before + 1
 
 
 def test_no_service_is_said_in_a_sentence(waits: list[float]) -> None:
