@@ -15,7 +15,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from core.settings import UploadLimits
 from regraft.contract.verdict import Verdict
-from worker.ingest import sniff
+from worker.ingest import jpeg, sniff
 
 _SAVE: dict[str, dict[str, object]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -142,6 +142,8 @@ def _load(image: Image.Image, data: bytes, kind: str) -> Image.Image:
         raise
     except Exception as error:
         raise _broken(data, kind) from error
+    if kind == "JPEG" and jpeg.is_damaged(data):
+        raise _broken(data, kind)
     return image
 
 

@@ -6,6 +6,7 @@ library.
 
 import resource
 import signal
+from pathlib import Path
 
 _CORE_FILES = 0
 _OPEN_FILES = 32
@@ -13,8 +14,11 @@ _WRITTEN_BYTES = 512 * 1024 * 1024
 
 
 def enter(memory: int) -> None:
-    """Limit this process to `memory` bytes of address space, few open files and no core dumps."""
-    _limit(resource.RLIMIT_AS, memory)
+    """Limit this process to `memory` more bytes of address space than its code has taken.
+
+    Few open files, and no core dumps.
+    """
+    _limit(resource.RLIMIT_AS, _taken() + memory)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     _limit(resource.RLIMIT_FSIZE, _WRITTEN_BYTES)
     _limit(resource.RLIMIT_CORE, _CORE_FILES)
@@ -26,6 +30,15 @@ def allow_cpu(seconds: float) -> None:
     soft = int(used.ru_utime + used.ru_stime + seconds) + 1
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+
+
+def _taken() -> int:
+    """Return the address space in use, in bytes; 0 where Linux's /proc is not there."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize()
 
 
 def _limit(what: int, most: int) -> None:
