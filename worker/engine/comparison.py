@@ -52,8 +52,11 @@ def compare_with_scratch(
 
 
 def baseline_of(task: Task, strategy: str, fitted: Fitted, context: Context) -> Adapted:
-    """Return the frozen backbone with a linear head; a linear probe is its own baseline."""
-    if strategy == LinearProbe().type:
+    """Return the frozen backbone with a linear head: what the run started from, without a source.
+
+    A linear probe is its own baseline, unless a source changed its backbone.
+    """
+    if strategy == LinearProbe().type and task.source is None:
         return fitted.model
     plain = task._replace(wanted=Hyperparameters())
     return linear_probe(plain, LinearProbe(), Silent(context)).model

@@ -36,6 +36,12 @@ class Inputs(NamedTuple):
     source: Source | None
     unlabelled: list[Image]
 
+    @property
+    def num_learned(self) -> int:
+        """How many images are learned from, of all datasets."""
+        source = () if self.source is None else self.source.images
+        return len(self.parts.train) + len(source) + len(self.unlabelled)
+
     def truth(self, images: Sequence[Image]) -> Tensor:
         """Return the class numbers [n] of n images."""
         return numbers_of(images, self.labels)
@@ -62,10 +68,8 @@ def read_inputs(spec: RunSpec, backbone: Backbone, context: Context) -> Inputs:
     A test dataset, where there is one, takes the place of the dataset's own test images.
     """
     given = _read(spec, context)
-    batch_size = spec.spec.hyperparameters.batch_size
-    size = DEFAULT_BATCH if batch_size == "auto" else batch_size
-    extractor = Extractor(backbone, cache_of(backbone, spec.cache), size, context)
-    features = extractor.extract([image for part in given for image in part])
+    every = [image for part in given for image in part]
+    features = extractor(spec, backbone, context).extract(every)
     _report_unreadable(features, context)
     parts = _split(spec, given, features)
     labels = sorted({image.label or "" for image in parts.train})
@@ -75,6 +79,13 @@ def read_inputs(spec: RunSpec, backbone: Backbone, context: Context) -> Inputs:
     learned = _not_held_out(given, parts, features, context)
     source = _source(spec, learned, labels) if spec.source_data else None
     return Inputs(parts, features, labels, source, learned.unlabelled)
+
+
+def extractor(spec: RunSpec, backbone: Backbone, context: Context) -> Extractor:
+    """Return what computes features of a backbone, and keeps them in the run's cache."""
+    batch_size = spec.spec.hyperparameters.batch_size
+    size = DEFAULT_BATCH if batch_size == "auto" else batch_size
+    return Extractor(backbone, cache_of(backbone, spec.cache), size, context)
 
 
 def _read(spec: RunSpec, context: Context) -> _Given:

@@ -24,9 +24,12 @@ def identity(spec: RunSpec, backbone: Backbone, given: Inputs) -> dict[str, obje
     }
 
 
-def lineage(spec: RunSpec, backbone: Backbone, given: Inputs) -> dict[str, object]:
+def lineage(
+    spec: RunSpec, backbone: Backbone, given: Inputs, adapted: Backbone
+) -> dict[str, object]:
     """Return the facts that are kept with the model; `backbone` is the one training started from.
 
+    `adapted` is what the strategy was given: the same, or one that was trained on the source.
     Fields of a source, unlabelled images and a base model are there where the job has them.
     """
     job = spec.spec
@@ -47,12 +50,31 @@ def lineage(spec: RunSpec, backbone: Backbone, given: Inputs) -> dict[str, objec
         facts["base_model"] = job.base.model
     if given.source is not None:
         facts |= {"source_dataset": job.source_dataset, "num_source": len(given.source.images)}
+    if adapted.fingerprint != backbone.fingerprint:
+        facts["source_trained_fingerprint"] = adapted.fingerprint
     if given.unlabelled:
         facts |= {
             "unlabelled_dataset": job.unlabelled_dataset,
             "num_unlabelled": len(given.unlabelled),
         }
     return facts
+
+
+def origin(spec: RunSpec, given: Inputs) -> str:
+    """Say what besides the dataset the model rests on, and what its baseline does; or nothing."""
+    sentences = []
+    if isinstance(spec.spec.base, FromModel):
+        sentences.append(
+            f"Training started from the backbone of the model {spec.spec.base.model}, and the "
+            "baseline is a linear head on that backbone."
+        )
+    source = given.source
+    if source is not None and not spec.spec.strategy.uses_source:
+        sentences.append(
+            f"The backbone was first trained on {len(source.images)} images of "
+            f"{len(source.names)} classes of the source; the baseline does without them."
+        )
+    return "".join(f"{sentence} " for sentence in sentences)
 
 
 def _image_sets(given: Inputs) -> dict[str, object]:

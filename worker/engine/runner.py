@@ -19,10 +19,12 @@ from worker.engine.context import Context
 from worker.engine.data import Image
 from worker.engine.delivery import deliver
 from worker.engine.export.model import Trained
-from worker.engine.inputs import Inputs, read_inputs
-from worker.engine.lineage import identity, lineage
+from worker.engine.features import Features
+from worker.engine.inputs import Inputs, extractor, read_inputs
+from worker.engine.lineage import identity, lineage, origin
 from worker.engine.messages import Done, Produced
 from worker.engine.runspec import RunSpec
+from worker.engine.source_training import Start, trained_on_source
 from worker.engine.splits import folds
 from worker.engine.strategies import STRATEGIES, Fitted, Task
 
@@ -49,10 +51,11 @@ def run(spec: RunSpec, context: Context) -> Result:
     context.progress("training", 0.60)
     started = time.perf_counter()
     task, asked = _task(spec, backbone, given, context), spec.spec.strategy
-    fitted = STRATEGIES[asked.type](task, asked, context)
+    start = _start(spec, task, given, context)
+    fitted = STRATEGIES[asked.type](start.task, asked, start.context)
     seconds = time.perf_counter() - started
-    # What adapting needed: features of the training images alone, cached or not, and the head.
-    share = len(given.parts.train) / len(given.features.rows)
+    # What adapting needed: features of what is learned from alone, cached or not, and the head.
+    share = given.num_learned / len(given.features.rows)
     budget = given.features.seconds * share + seconds
     comparison = compare_with_scratch(spec, backbone, given, budget, context)
     context.progress("evaluating", 0.88)
@@ -61,7 +64,8 @@ def run(spec: RunSpec, context: Context) -> Result:
         if found is not None:
             context.metrics(0, **{f"{name}_accuracy": found.accuracy})
     baseline = baseline_of(task, asked.type, fitted, context)
-    transfer = transfer_of(given, fitted, baseline, metrics, comparison)
+    told = fitted._replace(explanation=f"{origin(spec, given)}{fitted.explanation}")
+    transfer = transfer_of(given, told, baseline, metrics, comparison)
     context.check()
     trained = Trained(fitted.model, given.labels, metrics, transfer)
     message = deliver(spec, trained, given, context)
@@ -70,11 +74,26 @@ def run(spec: RunSpec, context: Context) -> Result:
         labels=given.labels,
         metrics=metrics,
         transfer=transfer,
-        lineage=lineage(spec, backbone, given),
+        lineage=lineage(spec, backbone, given, start.task.backbone),
         num_images=len(given.features.rows),
     )
     context.progress("exporting", 1.0)
     return Result(message, done)
+
+
+def _start(spec: RunSpec, task: Task, given: Inputs, context: Context) -> Start:
+    """Return what the strategy starts from: a backbone trained on the source, if it asks for one.
+
+    Held-out images are no part of the task; their features are needed all the same.
+    """
+    if spec.spec.strategy.uses_source:
+        return Start(task, context)
+    images = [*given.parts.train, *given.parts.validation, *given.parts.test]
+
+    def features_of(backbone: Backbone, reporting: Context) -> Features:
+        return extractor(spec, backbone, reporting).extract(images)
+
+    return trained_on_source(task, features_of, context)
 
 
 def _task(spec: RunSpec, backbone: Backbone, given: Inputs, context: Context) -> Task:

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from core.refusals import RefusedError
+from core.refusals import ConflictError, RefusedError
 from db.models import Job, Model, ModelFile
+from db.repositories import jobs, models
+from db.repositories.audit import OPERATOR
 from db.repositories.submissions import check
 from db.session import Database
 from regraft.contract.errors import ErrorCode
@@ -128,3 +130,18 @@ def test_a_model_to_start_from(database: Database, acme: Merchant, zenith: Merch
     ):
         found = _refused(database, acme, dataset=dataset, base={"model": model})
         assert found == (code, "base.model")
+
+
+def test_a_model_that_a_job_starts_from_stays(database: Database, acme: Merchant) -> None:
+    """A job that waited for hours would find its starting point deleted."""
+    model, dataset = _model(database, acme), ready_dataset(database, acme.tenant_id)
+    submission = JobSubmission.model_validate({"dataset": dataset, "base": {"model": model}})
+    with database.write() as session:
+        job_id = jobs.submit(session, acme.tenant_id, submission, "cpu").job.id
+    with database.write() as session, pytest.raises(ConflictError, match=job_id):
+        models.remove(session, acme.tenant_id, model, OPERATOR)
+    with database.write() as session:
+        jobs.cancel(session, acme.tenant_id, job_id)
+        models.remove(session, acme.tenant_id, model, OPERATOR)
+    found = _refused(database, acme, dataset=dataset, base={"model": model})
+    assert found == (ErrorCode.NOT_FOUND, "base.model")
