@@ -6,12 +6,14 @@ CHAOS_SECONDS ?= 600
 CHAOS_SEED ?= 1
 CHAOS_DB ?= sqlite
 CHAOS_REAL ?= 0
+FUZZ_SECONDS ?= 300
+FUZZ_SEED ?= 1
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: bench-control help install install-dev demo up test lint types unit chaos chaos-full lock openapi migration clean
+.PHONY: bench-control fuzz help install install-dev demo up test lint types unit chaos chaos-full lock openapi migration clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +55,9 @@ unit: install-dev ## pytest, on real databases, a real Redis and real processes
 chaos: install-dev ## kill, freeze and wipe the real service at random; see docs/reliability.md
 	@CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_SEED=$(CHAOS_SEED) CHAOS_DB=$(CHAOS_DB) \
 	CHAOS_REAL=$(CHAOS_REAL) $(RUN) -m benchmarks.chaos
+
+fuzz: install-dev ## generated and damaged requests against the running service; JSON
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(RUN) -m benchmarks.fuzz
 
 bench-control: install-dev ## submits, polls, lists and queue-to-start on both databases; JSON
 	@$(RUN) -m benchmarks.control $(BENCH)
