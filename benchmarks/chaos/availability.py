@@ -1,4 +1,4 @@
-"""When SQL, Redis and a free worker of a class were all there: what a recovery is measured from.
+"""When SQL, Redis and a worker for one more job were all there: what a recovery is measured from.
 
 A thread asks ten times a second; what does not answer within a second counts as down.
 """
@@ -8,13 +8,15 @@ import socket
 import threading
 import time
 from bisect import bisect_left, bisect_right
+from collections import Counter
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.chaos.cluster import Cluster
 from db.base import now
-from db.models import WorkerSlot
+from db.models import Job, WorkerSlot
+from regraft.contract.status import JobStatus
 from tests.support.fleet import is_running
 
 _TICK_SECONDS = 0.1
@@ -60,7 +62,7 @@ class Availability(threading.Thread):
         return min(before, max(after, last + _TICK_SECONDS))
 
     def _free(self) -> set[str] | None:
-        """Return the classes with a free worker, None where SQL or Redis is not there."""
+        """Return the classes that could start a job, None where SQL or Redis is not there."""
         began = time.monotonic()
         if not self._redis_answers():
             return None
@@ -70,14 +72,23 @@ class Availability(threading.Thread):
         return None
 
     def _free_classes(self) -> set[str]:
-        """Return the classes that have a live slot without a job, its processes not stopped."""
-        query = select(WorkerSlot.device_class, WorkerSlot.pid).where(
+        """Return the classes that have a live slot without a job for each job that waits.
+
+        A slot counts if its process is not stopped. Where more jobs wait than slots are free, a
+        job waits for its turn and not for its recovery.
+        """
+        slots = select(WorkerSlot.device_class, WorkerSlot.pid).where(
             WorkerSlot.job_id.is_(None), WorkerSlot.lease_until >= now()
+        )
+        waiting = select(Job.device_class, func.count()).where(
+            Job.status == JobStatus.QUEUED, Job.run_after <= now()
         )
         # A write transaction: readers of SQLite get by where nobody can move a job.
         with self._cluster.database.write() as session:
-            rows = session.execute(query).all()
-        return {row.device_class for row in rows if is_running(row.pid)}
+            rows = session.execute(slots).all()
+            jobs = dict(session.execute(waiting.group_by(Job.device_class)).tuples().all())
+        free = Counter(row.device_class for row in rows if is_running(row.pid))
+        return {name for name, count in free.items() if count >= jobs.get(name, 0)}
 
     def _redis_answers(self) -> bool:
         try:

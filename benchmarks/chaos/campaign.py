@@ -177,7 +177,7 @@ def _line(
 
 def _figures(measured: list[Recovery]) -> dict[str, Any]:
     figures: dict[str, Any] = {"deaths": len(measured)}
-    for name in ("able", "first", "wall"):
+    for name in ("able", "first", "queued", "wall"):
         values = [float(getattr(one, name)) for one in measured]
         for percent in (50, 99, 100):
             figures[f"{name}_p{percent}_s"] = percentile(values, percent)

@@ -12,12 +12,14 @@ from regraft.contract.status import JobStatus
 class Recovery(NamedTuple):
     """One death: seconds until the job ran again, and what the formula allows.
 
-    `wall` counts from the death. `first` counts from when SQL, Redis and a free worker were all
-    there for the first time, though others' jobs may have taken that worker; `able` from when
-    they were all there and stayed.
+    `wall` counts from the death, and `queued` until the job was in the queue again. `first`
+    counts from when SQL, Redis and a free worker for each waiting job were all there for the
+    first time, though new jobs may have taken those workers; `able` from when they were all
+    there and stayed.
     """
 
     job_id: str
+    queued: float
     able: float
     first: float
     wall: float
@@ -30,12 +32,14 @@ def recoveries(
     """Return the recovery of every death after which the job did run again."""
     measured = []
     for death in journal.deaths:
-        again = _running_again(found.get(death.job_id, []), death)
+        moves = found.get(death.job_id, [])
+        again = _running_again(moves, death)
         if again is not None:
             span = (death.device_class, death.at, again)
             measured.append(
                 Recovery(
                     death.job_id,
+                    queued=_queued_again(moves, death, again) - death.at,
                     able=again - able.able_since(*span),
                     first=again - able.first_able(*span),
                     wall=again - death.at,
@@ -53,6 +57,14 @@ def _running_again(moves: list[Move], death: Death) -> float | None:
         if move.to == JobStatus.RUNNING and move.fence > death.fence:
             return move.at
     return None
+
+
+def _queued_again(moves: list[Move], death: Death, again: float) -> float:
+    """Return when the job was last put into the queue before it ran again."""
+    times = [
+        move.at for move in moves if death.at <= move.at <= again and move.to == JobStatus.QUEUED
+    ]
+    return times[-1] if times else again
 
 
 def _allowed(journal: Journal, timings: Timings, began: float, ended: float) -> float:
