@@ -29,7 +29,12 @@ def multi_kernel_mmd(source: Tensor, target: Tensor) -> Tensor:
 
 
 def squared_distances(first: Tensor, second: Tensor) -> Tensor:
-    """Return ||x - y||^2 for rows x of [n, d] and y of [m, d], as [n, m]."""
+    """Return ||x - y||^2 for rows x of [n, d] and y of [m, d], as [n, m].
+
+    Measured from the mean of all: far from the origin the short formula would lose its digits.
+    """
+    middle = torch.cat([first, second]).detach().mean(dim=0)
+    first, second = first - middle, second - middle
     lengths = first.square().sum(dim=1)[:, None] + second.square().sum(dim=1)[None, :]
     return (lengths - 2 * first @ second.T).clamp_min(0)
 

@@ -3,6 +3,7 @@
 Adding one: a module here with a function of `Strategy`'s type, and its line in `STRATEGIES`.
 """
 
+from worker.engine.strategies.alignment import coral, dann, mmd
 from worker.engine.strategies.base import Fitted, Source, Strategy, Task
 from worker.engine.strategies.fine_tuning import full_finetune, l2_sp, lp_ft, partial_finetune
 from worker.engine.strategies.instance_weighting import instance_weighting
@@ -17,6 +18,9 @@ STRATEGIES: dict[str, Strategy] = {
     "lp_ft": lp_ft,
     "l2_sp": l2_sp,
     "instance_weighting": instance_weighting,
+    "coral": coral,
+    "mmd": mmd,
+    "dann": dann,
 }
 
 __all__ = ["STRATEGIES", "Fitted", "Source", "Strategy", "Task"]

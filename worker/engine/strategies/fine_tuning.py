@@ -21,11 +21,12 @@ from worker.engine.intervals import wilson
 from worker.engine.strategies.base import Fitted, Task
 from worker.engine.strategies.linear_probe import material_of, solve_head
 from worker.engine.training.examples import Pixels, cheapest
-from worker.engine.training.loop import Held, Labelled, Loop, Plan, judged
+from worker.engine.training.loop import Held, Loop, Plan, judged
 from worker.engine.training.network import Network
 from worker.engine.training.objective import CrossEntropy
 from worker.engine.training.optimiser import Pull, decay, optimiser, starting_point
 from worker.engine.training.recipe import Recipe, recipe_of
+from worker.engine.training.shown import Labelled, OneDomain, Others, Shown, TwoDomains
 from worker.engine.training.state import TrainingState
 from worker.engine.tuned import TunedFeatures
 
@@ -39,13 +40,15 @@ class Variant(NamedTuple):
     """What tells one strategy from another, and `shown`, what its candidate says of that.
 
     `pulls` makes the L2 terms of a network that stands where training starts; the head starts
-    at zero unless one is given; `objective` maps network and batch to a loss.
+    at zero unless one is given; `objective` maps network and batch to a loss. `others` are the
+    images of another domain, and those without labels, that are trained on beside the task's.
     """
 
     pulls: Callable[[Network], Sequence[Pull]]
     shown: Settings
     head: Head | None = None
     objective: nn.Module = CrossEntropy()
+    others: Others | None = None
 
 
 def partial_finetune(task: Task, options: PartialFinetune, context: Context) -> Fitted:
@@ -88,11 +91,11 @@ def fine_tuned(task: Task, options: FineTuning, variant: Variant, context: Conte
     recipe = recipe_of(task.wanted, options, task.backbone.record, task.seed)
     network = Network(task.backbone, task.num_classes, variant.head)
     network.train_from(recipe.cut)
-    shown, held = _examples(task, recipe, network, context)
+    shown, held = _examples(task, recipe, network, variant.others, context)
     network.to(device())
     objective = copy.deepcopy(variant.objective).to(device())
     chosen = optimiser(network, objective, recipe.rate, recipe.backbone_factor)
-    state = TrainingState(network, objective, chosen, recipe.batch_size)
+    state = TrainingState(network, objective, chosen, max(len(one) for one in shown.epoch(0)))
     plan = Plan(shown, held, variant.pulls(network), recipe)
     saved = task.checkpoints.restored()
     if saved is not None:
@@ -102,28 +105,29 @@ def fine_tuned(task: Task, options: FineTuning, variant: Variant, context: Conte
 
 
 def _examples(
-    task: Task, recipe: Recipe, network: Network, context: Context
-) -> tuple[Labelled, Held | None]:
+    task: Task, recipe: Recipe, network: Network, others: Others | None, context: Context
+) -> tuple[Shown, Held | None]:
     """Decode the images once, and hold a fold of them back where early stopping asks for it."""
     held_back = task.folds == 0 if recipe.patience else torch.zeros_like(task.folds).bool()
     if recipe.patience and not bool(held_back.any()):
         context.event("No early stopping: too few images to hold any back.", "warn")
-    pixels = _pixels(task.where(~held_back), context)
-    count = int((~held_back).sum())
+    kept = task.where(~held_back)
+    images = [*kept.images, *(others.images if others else ())]
+    pixels = Pixels(images, task.backbone.record, task.workspace, context)
     if recipe.augmentation == "none" and not recipe.gradual:
-        inputs = cheapest(pixels, count, network, context)
+        inputs = cheapest(pixels, len(images), network, context)
     else:
         pixels.augment(recipe.augmentation)
         inputs = pixels
-    shown = Labelled(inputs, task.labels[~held_back])
+    own = Labelled(inputs, kept.labels)
+    shown: Shown = OneDomain(own, task.num_classes, recipe)
+    if others is not None:
+        shown = TwoDomains(own, task.num_classes, others, recipe)
     if not recipe.patience or not bool(held_back.any()):
         return shown, None
-    held = Labelled(_pixels(task.where(held_back), context), task.labels[held_back])
-    return shown, Held(held, recipe.patience)
-
-
-def _pixels(task: Task, context: Context) -> Pixels:
-    return Pixels(task.images, task.backbone.record, task.workspace, context)
+    judges = task.where(held_back)
+    pixels = Pixels(judges.images, task.backbone.record, task.workspace, context)
+    return shown, Held(Labelled(pixels, judges.labels), recipe.patience)
 
 
 def _fitted(

@@ -16,23 +16,15 @@ from worker.engine.device import precision
 from worker.engine.failures import EngineError, is_out_of_memory
 from worker.engine.training import objective as objectives
 from worker.engine.training.chance import seeded
-from worker.engine.training.examples import Examples
 from worker.engine.training.objective import Batch
 from worker.engine.training.optimiser import MAX_NORM, Pull, apply_pulls, set_rate
 from worker.engine.training.recipe import Recipe
-from worker.engine.training.sampler import batches
 from worker.engine.training.schedule import rate_factor
+from worker.engine.training.shown import Labelled, Shown
 from worker.engine.training.state import TrainingState
 
 _JUDGED_AT_ONCE = 32
 _MAX_POINTS = 200  # of a reported series
-
-
-class Labelled(NamedTuple):
-    """Inputs with their class numbers [n]."""
-
-    inputs: Examples
-    labels: Tensor
 
 
 class Held(NamedTuple):
@@ -45,7 +37,7 @@ class Held(NamedTuple):
 class Plan(NamedTuple):
     """What a training is made of: images shown and held back, L2 terms, and settings."""
 
-    shown: Labelled
+    shown: Shown
     held: Held | None
     pulls: Sequence[Pull]
     recipe: Recipe
@@ -65,9 +57,8 @@ class Loop:
         self.shown, self.held, self.pulls, self.recipe = plan
         self.checkpoints = checkpoints
         self.context = context
-        self.num_classes = state.network.head.out_features
         self.where = state.network.head.weight.device
-        self.epoch_length = len(self._epoch(0))
+        self.epoch_length = len(self.shown.epoch(0))
         self.num_steps = self.epoch_length * self.recipe.epochs
 
     def run(self) -> None:
@@ -81,7 +72,7 @@ class Loop:
         while state.step < self.num_steps and not state.is_trained:
             epoch, place = divmod(state.step, self.epoch_length)
             self._unfreeze(epoch)
-            for numbers in self._epoch(epoch)[place:]:
+            for numbers in self.shown.epoch(epoch)[place:]:
                 if self._is_to_stop():
                     self._finish()
                     return
@@ -92,16 +83,6 @@ class Loop:
             self._checkpoint(epoch_ended=True)
         if not state.is_trained:
             self._finish()
-
-    def _epoch(self, epoch: int) -> list[Tensor]:
-        recipe = self.recipe
-        return batches(
-            self.shown.labels,
-            recipe.batch_size,
-            class_balanced=recipe.class_balanced,
-            seed=recipe.seed,
-            epoch=epoch,
-        )
 
     def _unfreeze(self, epoch: int) -> None:
         """Freeze what is to stay; gradual unfreezing adds a stage with each epoch, from the top."""
@@ -143,13 +124,12 @@ class Loop:
         state.step += 1
 
     def _batch(self, numbers: Tensor) -> Batch:
-        recipe = self.recipe
         inputs = self.shown.inputs.draw(numbers).to(self.where, non_blocking=True)
-        targets = objectives.soft_targets(
-            self.shown.labels[numbers], self.num_classes, recipe.label_smoothing
-        )
-        inputs, targets = objectives.mixed(inputs, targets.to(self.where), recipe.mixup)
-        return Batch(inputs, self.shown.inputs.entry, targets, self.state.step / self.num_steps)
+        targets = self.shown.targets(numbers).to(self.where)
+        sides = self.shown.sides(numbers).to(self.where)
+        inputs, targets = objectives.mixed(inputs, targets, sides, self.recipe.mixup)
+        progress = self.state.step / self.num_steps
+        return Batch(inputs, self.shown.inputs.entry, targets, sides, progress)
 
     def _gradients(self, batch: Batch) -> Tensor:
         """Accumulate the gradients of a batch's loss over passes; return the loss."""
@@ -157,8 +137,7 @@ class Loop:
         state.optimiser.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.where)
         for start in range(0, len(batch.inputs), state.micro_batch):
-            part = slice(start, start + state.micro_batch)
-            piece = batch._replace(inputs=batch.inputs[part], targets=batch.targets[part])
+            piece = batch.part(slice(start, start + state.micro_batch))
             with precision(self.where):
                 loss = state.objective(state.network, piece)
             share = loss * (len(piece.inputs) / len(batch.inputs))

@@ -17,7 +17,7 @@ _RATE = 1e-3
 # ten points to what it started from, at 1e-4 it gains two (40 photos, 94 to judge by).
 _RATES = {"lp_ft": 1e-4}
 # Without augmentation the frozen stages run once for each image, not once an epoch: half the time.
-_AUGMENTATIONS = {"partial_finetune": "none"}
+_AUGMENTATIONS = dict.fromkeys(("partial_finetune", "coral", "mmd", "dann"), "none")
 _DECAY = 1e-3
 _FACTOR = 0.1
 _TRAINED_STAGES = 2  # by partial_finetune

@@ -56,12 +56,21 @@ def test_smoothed_targets_are_those_of_torch() -> None:
 def test_mixup_mixes_pictures_and_labels_alike() -> None:
     """A mixture with another label than its picture teaches nonsense."""
     targets = soft_targets(torch.tensor([0, 1, 2, 3]), 4, 0.0)
+    sides = torch.zeros(4, dtype=torch.int64)
     with seeded(0, "test", 1):
-        inputs, answers = mixed(targets.clone(), targets, 1.0)
+        inputs, answers = mixed(targets.clone(), targets, sides, 1.0)
     assert torch.equal(inputs, answers)
     assert not torch.equal(inputs, targets)
     assert torch.allclose(answers.sum(dim=1), torch.ones(4))
-    assert mixed(targets, targets, 0.0)[0] is targets
+    assert mixed(targets, targets, sides, 0.0)[0] is targets
+
+
+def test_mixup_keeps_to_a_side() -> None:
+    """A mixture of both domains would be aligned as one of them."""
+    sides = torch.tensor([0, 1, 2] * 20)
+    with seeded(0, "test", 1):
+        _, found = mixed(torch.rand(60, 2), nn.functional.one_hot(sides, 3).float(), sides, 1.0)
+    assert torch.equal(found, nn.functional.one_hot(sides, 3).float())
 
 
 def test_chance_depends_on_the_place_alone() -> None:
