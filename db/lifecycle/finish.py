@@ -13,8 +13,10 @@ from sqlalchemy.orm import Session
 from db.lifecycle.claim import Claim
 from db.lifecycle.guard import Held, leave
 from db.models import Dataset, FileSegment, Image, Job, JobResult, Model, ModelFile, Tenant
+from regraft import __version__
 from regraft.contract.errors import JobError
 from regraft.contract.ids import new_id
+from regraft.contract.job import DATASETS
 from regraft.contract.resources import ClassCount, Warn
 from regraft.contract.status import DatasetStatus, JobStatus
 from regraft.contract.verdict import Verdict
@@ -100,7 +102,7 @@ def succeed_training(session: Session, claim: Claim, trained: Trained) -> bool:
             labels=trained.labels,
             metrics=trained.metrics,
             transfer=trained.transfer,
-            lineage=trained.lineage,
+            lineage=_lineage(session, claim, trained),
             user_metadata=claim.user_metadata,
         )
     )
@@ -173,6 +175,24 @@ def _next_version(session: Session, tenant_id: str, name: str) -> int:
     session.execute(lock)
     newest = select(func.max(Model.version)).where(Model.tenant_id == tenant_id, Model.name == name)
     return (session.scalar(newest) or 0) + 1
+
+
+def _lineage(session: Session, claim: Claim, trained: Trained) -> dict[str, object]:
+    """Return what the trainer says of the model's origin, and what only the service knows."""
+    named = [claim.spec[field] for field in DATASETS if claim.spec.get(field) is not None]
+    columns = (Dataset.id, Dataset.name, Dataset.version, Dataset.source_sha256)
+    mine = (Dataset.tenant_id == claim.tenant_id) & Dataset.id.in_(named)
+    rows = session.execute(select(*columns).where(mine).order_by(Dataset.id))
+    return {
+        **trained.lineage,
+        "job": claim.job_id,
+        "attempt": claim.attempt,
+        "code_version": __version__,
+        "datasets": [
+            {"id": row.id, "name": row.name, "version": row.version, "sha256": row.source_sha256}
+            for row in rows
+        ],
+    }
 
 
 def _add_file(session: Session, tenant_id: str, model_id: str, file: NewFile) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from regraft.contract.status import EventLevel, Phase
 
+Series = dict[str, list[tuple[int, float]]]
+
 
 class RunCancelledError(Exception):
     """The run was cancelled between two steps."""
@@ -60,6 +62,46 @@ class Context:
         """Raise `RunCancelledError` if the run is to be cancelled."""
         if self.should_cancel():
             raise RunCancelledError
+
+
+class Recorded(Context):
+    """Passes everything on, and keeps the values of each series for the report."""
+
+    def __init__(self, outer: Context) -> None:
+        self._outer = outer
+        self.series: Series = {}
+
+    def progress(
+        self, phase: Phase, fraction: float, done: int | None = None, total: int | None = None
+    ) -> None:
+        """Pass it on."""
+        self._outer.progress(phase, fraction, done, total)
+
+    def event(self, message: str, level: EventLevel = "info", **data: object) -> None:
+        """Pass it on."""
+        self._outer.event(message, level, **data)
+
+    def metrics(self, step: int, **values: float) -> None:
+        """Keep the values and pass them on."""
+        for name, value in values.items():
+            self.series.setdefault(name, []).append((step, value))
+        self._outer.metrics(step, **values)
+
+    def checkpoint(self, path: Path, sha256: str, size: int, step: int, epoch: int) -> None:
+        """Pass it on."""
+        self._outer.checkpoint(path, sha256, size, step, epoch)
+
+    def should_cancel(self) -> bool:
+        """Tell what the outer context tells."""
+        return self._outer.should_cancel()
+
+    def should_stop(self) -> bool:
+        """Tell what the outer context tells."""
+        return self._outer.should_stop()
+
+    def should_pause(self) -> bool:
+        """Tell what the outer context tells."""
+        return self._outer.should_pause()
 
 
 class Silent(Context):

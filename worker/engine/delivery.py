@@ -7,7 +7,10 @@ import shutil
 from pathlib import Path
 
 from regraft.contract import held_out
-from worker.engine.context import Context
+from worker.engine.context import Context, Recorded
+from worker.engine.documents.card import card
+from worker.engine.documents.facts import Facts
+from worker.engine.documents.report import report
 from worker.engine.export import parity
 from worker.engine.export.model import Document, Trained, model_files
 from worker.engine.export.segments import Blobs, ModelFile, produced
@@ -18,7 +21,7 @@ from worker.engine.messages import Produced
 from worker.engine.runspec import RunSpec
 
 
-def deliver(spec: RunSpec, trained: Trained, given: Inputs, context: Context) -> Produced:
+def deliver(spec: RunSpec, trained: Trained, given: Inputs, context: Recorded) -> Produced:
     """Make the model's files and prove them."""
     context.progress("exporting", 0.90)
     with_graph = "onnx" in spec.spec.exports
@@ -28,7 +31,7 @@ def deliver(spec: RunSpec, trained: Trained, given: Inputs, context: Context) ->
     else:
         parts = own_parts(backbone, spec.workspace / "backbone", with_graph)
     blobs = Blobs(spec.workspace / "blobs")
-    files = model_files(trained, parts, blobs, _documents(trained, given))
+    files = model_files(trained, parts, blobs, _documents(spec, trained, given, context))
     context.check()
     if with_graph:
         context.progress("exporting", 0.95)
@@ -36,10 +39,14 @@ def deliver(spec: RunSpec, trained: Trained, given: Inputs, context: Context) ->
     return produced(blobs, files)
 
 
-def _documents(trained: Trained, given: Inputs) -> list[Document]:
+def _documents(spec: RunSpec, trained: Trained, given: Inputs, context: Recorded) -> list[Document]:
     said = predictions(trained.model, given)
-    text = said.model_dump_json(indent=1)
-    return [Document(held_out.FILE_NAME, text.encode() + b"\n")]
+    facts = Facts(spec, trained, given, said, context.series)
+    return [
+        Document(held_out.FILE_NAME, said.model_dump_json(indent=1).encode() + b"\n"),
+        Document("README.md", card(facts)),
+        Document("report.html", report(facts)),
+    ]
 
 
 def _prove(

@@ -15,7 +15,7 @@ from worker.engine import evaluate
 from worker.engine.backbone import Backbone
 from worker.engine.checkpoints import CheckpointFiles
 from worker.engine.comparison import baseline_of, compare_with_scratch, transfer_of
-from worker.engine.context import Context
+from worker.engine.context import Context, Recorded
 from worker.engine.data import Image
 from worker.engine.delivery import deliver
 from worker.engine.export.model import Trained
@@ -45,6 +45,7 @@ def run(spec: RunSpec, context: Context) -> Result:
     """
     if spec.num_threads is not None:
         torch.set_num_threads(spec.num_threads)
+    context = recorded = Recorded(context)
     context.progress("preparing", 0.0)
     backbone = backbones.starting(spec)
     given = read_inputs(spec, backbone, context)
@@ -68,7 +69,7 @@ def run(spec: RunSpec, context: Context) -> Result:
     transfer = transfer_of(given, told, baseline, metrics, comparison)
     context.check()
     trained = Trained(fitted.model, given.labels, metrics, transfer)
-    message = deliver(spec, trained, given, context)
+    message = deliver(spec, trained, given, recorded)
     done = Done(
         backbone=fitted.model.backbone.record.name,
         labels=given.labels,

@@ -53,12 +53,14 @@ class RunSpec(BaseModel):
     `cache` is shared by runs of one tenant and may be deleted at any time; `shared_cache` holds
     what only depends on public weights; `workspace` belongs to this run and attempt alone.
     `resume_from` is an earlier attempt's checkpoint, its hash verified; a run that cannot use
-    it starts anew and says so in an event.
+    it starts anew and says so in an event. `name` and `job` are what the model's card calls them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     run: str
+    name: str = "model"
+    job: str | None = None
     spec: JobSpec
     data: DataSource
     test_data: DataSource | None = None

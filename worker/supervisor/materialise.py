@@ -37,6 +37,8 @@ def run_spec(attempt: Attempt) -> RunSpec:
 
     return RunSpec(
         run=f"{claim.job_id}.{claim.fence}",
+        name=claim.register_as or "model",
+        job=claim.job_id,
         spec=spec,
         data=DataSource(pack=_pack(attempt, claim.dataset_id)),
         test_data=data(spec.test_dataset),

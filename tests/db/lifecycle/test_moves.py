@@ -27,6 +27,7 @@ from db.models import (
     WorkerSlot,
 )
 from db.session import Database
+from regraft import __version__
 from regraft.contract.errors import ErrorCode, JobError
 from regraft.contract.resources import ClassCount, Warn
 from regraft.contract.status import JobStatus, RequestedAction
@@ -42,7 +43,7 @@ TRAINED = Trained(
     labels=["mug", "plate"],
     metrics={"validation": None},
     transfer={"explanation": "It helped."},
-    lineage={},
+    lineage={"seed": 7},
     num_images=2,
     files=[NewFile("model.onnx", 5, "f" * 64, [Range("shared", "a" * 64, 0, 5)])],
 )
@@ -152,6 +153,19 @@ def test_a_beat_brings_the_wish(database: Database, queued: str, take: Take) -> 
     _wish(database, queued, RequestedAction.CANCEL)
     with database.write() as session:
         assert heartbeat.beat(session, taken, Report(), lease=60) == (RequestedAction.CANCEL,)
+
+
+def test_a_model_names_its_origin(database: Database, queued: str, take: Take) -> None:
+    """Nobody could tell later which photos, which job or which code a model came from."""
+    taken = take(queued)
+    assert _do(database, lambda session: finish.succeed_training(session, taken, TRAINED))
+    with database.read() as session:
+        lineage = session.scalars(select(Model)).one().lineage
+        dataset = session.get_one(Dataset, taken.dataset_id)
+    assert (lineage["seed"], lineage["job"], lineage["attempt"]) == (7, queued, 1)
+    assert lineage["code_version"] == __version__
+    named = {"id": dataset.id, "name": dataset.name, "version": 1, "sha256": dataset.source_sha256}
+    assert lineage["datasets"] == [named]
 
 
 def test_a_training_succeeds_as_a_whole(

@@ -139,6 +139,9 @@ def test_no_exports_leave_tensors_and_facts(make_spec: MakeSpec, tmp_path: Path)
         "preprocess.json",
         "metrics.json",
         "predictions.json",
+        "head.safetensors",
+        "README.md",
+        "report.html",
         "bundle.zip",
     }
 

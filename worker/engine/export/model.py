@@ -44,6 +44,7 @@ def model_files(
     """Return the model's files, `documents` among them, the bundle of them all last."""
     files = [
         _safetensors(trained, parts, blobs),
+        _head_alone(trained, blobs),
         _json_file("labels.json", {"labels": trained.labels}, blobs),
         _json_file("preprocess.json", preprocess_facts(trained), blobs),
         _json_file("metrics.json", _quality(trained), blobs),
@@ -83,21 +84,40 @@ def _json_file(name: str, content: dict[str, object], blobs: Blobs) -> ModelFile
 
 def _safetensors(trained: Trained, parts: BackboneParts, blobs: Blobs) -> ModelFile:
     """Return all tensors under their library's names: `load_state_dict` takes them strictly."""
-    head = trained.model.head.calibrated()
-    record = trained.model.backbone.record
-    own = {f"{record.classifier}.weight": head.weight, f"{record.classifier}.bias": head.bias}
-    entries = tensor_entries(trained.model.backbone) + [
+    own, content = _head(trained)
+    entries = [*tensor_entries(trained.model.backbone), *own]
+    pieces = [
+        blobs.keep(header(entries, _tensor_facts(trained))),
+        blobs.refer(parts.tensors, parts.shared),
+        blobs.keep(content),
+    ]
+    return model_file("model.safetensors", pieces)
+
+
+def _head_alone(trained: Trained, blobs: Blobs) -> ModelFile:
+    """Return the head's tensors alone, and which backbone's features they are for."""
+    own, content = _head(trained)
+    model = trained.model
+    backbone = model.backbone.fingerprint if model.is_frozen else "fine-tuned"
+    top = blobs.keep(header(own, {**_tensor_facts(trained), "weights_fingerprint": backbone}))
+    return model_file("head.safetensors", [top, blobs.keep(content)])
+
+
+def _head(trained: Trained) -> tuple[list[Entry], bytes]:
+    """Return the calibrated head's tensors, and their bytes end to end."""
+    head, name = trained.model.head.calibrated(), trained.model.backbone.record.classifier
+    own = {f"{name}.weight": head.weight, f"{name}.bias": head.bias}
+    entries = [
         Entry(name, "F32", tuple(value.shape), value.numel() * value.element_size())
         for name, value in own.items()
     ]
-    metadata = {
+    return entries, b"".join(tensor_bytes(value) for value in own.values())
+
+
+def _tensor_facts(trained: Trained) -> dict[str, str]:
+    record = trained.model.backbone.record
+    return {
         "format": "pt",
         "architecture": f"{record.library}/{record.architecture}",
         "labels": json.dumps(trained.labels, ensure_ascii=False),
     }
-    pieces = [
-        blobs.keep(header(entries, metadata)),
-        blobs.refer(parts.tensors, parts.shared),
-        blobs.keep(b"".join(tensor_bytes(value) for value in own.values())),
-    ]
-    return model_file("model.safetensors", pieces)

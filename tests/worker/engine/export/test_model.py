@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from regraft.contract.catalog import BACKBONES
 from tests.worker.engine.conftest import TrainedRun
 from worker.engine.data import Image
 from worker.engine.preprocess import batches
@@ -48,3 +49,27 @@ def test_the_facts_beside_the_model_are_plain_json(trained: TrainedRun) -> None:
         "metrics": done.metrics.model_dump(mode="json"),
         "transfer": done.transfer.model_dump(mode="json"),
     }
+
+
+def test_the_head_alone_is_the_models_own(trained: TrainedRun) -> None:
+    """A merchant with the public backbone would have to download it again with each model."""
+    whole, head = (
+        load_file(trained.folder / name) for name in ("model.safetensors", "head.safetensors")
+    )
+    assert set(head) == {"classifier.weight", "classifier.bias"}
+    assert all(torch.equal(head[name], whole[name]) for name in head)
+    with safe_open(trained.folder / "head.safetensors", framework="pt") as opened:
+        facts = opened.metadata()
+    assert facts["weights_fingerprint"] == BACKBONES["efficientnet_lite0"].weights_fingerprint
+    assert json.loads(facts["labels"]) == ["ankle-boot", "bag", "sandal", "sneaker"]
+
+
+def test_a_run_comes_with_its_card_and_its_report(trained: TrainedRun) -> None:
+    """What is known of a model would have to be asked from its maker."""
+    found = trained.result.done.metrics.test
+    assert found is not None
+    for name in ("README.md", "report.html"):
+        text = (trained.folder / name).read_text(encoding="utf-8")
+        assert f"{found.accuracy:.1%}" in text
+        assert trained.result.done.labels[0] in text
+    assert "cv accuracy" in text

@@ -46,6 +46,9 @@ def test_everything_a_run_names_is_there_and_is_what_it_says(trained: TrainedRun
         "preprocess.json",
         "metrics.json",
         "predictions.json",
+        "head.safetensors",
+        "README.md",
+        "report.html",
         "predict.py",
         "bundle.zip",
     }
@@ -54,6 +57,6 @@ def test_everything_a_run_names_is_there_and_is_what_it_says(trained: TrainedRun
 def test_a_model_costs_kilobytes_beside_the_shared_backbone(trained: TrainedRun) -> None:
     """Ten thousand merchants would cost ten thousand backbones."""
     refs = trained.result.produced.blobs
-    assert sum(ref.size for ref in refs if not ref.shared) < 120_000
+    assert sum(ref.size for ref in refs if not ref.shared) < 180_000
     assert sum(ref.size for ref in refs if ref.shared) > 25_000_000
     assert all(ref.path.is_relative_to(trained.spec.workspace) for ref in refs if not ref.shared)
