@@ -1,6 +1,8 @@
 """The blob store in SQL: chunks of at most 4 MiB, each in a transaction of its own.
 
 A `blob` row appears only when all its chunks are there; nothing is ever whole in memory.
+Storing what is there already renews it, so that `db.lifecycle.unreferenced` leaves it alone
+until whoever stored it has written what refers to it.
 """
 
 import hashlib
@@ -9,13 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from core.blobs import CHUNK_BYTES, BlobInfo, BlobNotFoundError
+from db.base import now
+from db.lifecycle.guard import changed
 from db.models import Blob, BlobChunk
 from db.session import Database
+
+RENEWED_SECONDS = 1800.0
 
 _READ_CHUNK = {
     "sqlite": "SELECT data FROM blob_chunk WHERE scope = ? AND sha256 = ? AND seq = ?",
@@ -76,12 +82,22 @@ class SqlBlobStore:
 
     def _put(self, scope: str, source: BinaryIO) -> BlobInfo:
         blob = _measure(source)
-        while self.find(scope, blob.sha256) is None:
+        while not self._is_stored(scope, blob.sha256):
             source.seek(0)
             for seq, data in enumerate(iter(lambda: source.read(CHUNK_BYTES), b"")):
                 self._put_chunk(scope, blob.sha256, seq, data)
             self._complete(scope, blob)
         return blob
+
+    def _is_stored(self, scope: str, sha256: str) -> bool:
+        """Tell whether a blob is there; one that is not quite new is renewed first."""
+        mine = (Blob.scope == scope) & (Blob.sha256 == sha256)
+        with self._database.read() as session:
+            age = session.scalar(select(now() - Blob.created_at).where(mine))
+        if age is None or age < RENEWED_SECONDS:
+            return age is not None
+        with self._database.write() as session:
+            return changed(session, update(Blob).where(mine).values(created_at=now())) == 1
 
     def _put_chunk(self, scope: str, sha256: str, seq: int, data: bytes) -> None:
         values = {"scope": scope, "sha256": sha256, "seq": seq, "data": data}

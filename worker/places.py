@@ -30,10 +30,14 @@ class Places:
         """Return the cache of what depends on public data only."""
         return _made(self._cache / SHARED_SCOPE)
 
+    def folder(self, run: str) -> Path:
+        """Return where the workspace of an attempt is while it is held."""
+        return self._work / run
+
     @contextmanager
     def workspace(self, run: str) -> Iterator[Path]:
         """Yield an empty folder of one attempt, deleted at the end; `run` names it alone."""
-        folder = self._work / run
+        folder = self.folder(run)
         with _locked(_made(self._work), fcntl.LOCK_SH):
             shutil.rmtree(folder, ignore_errors=True)
             held = _opened(_made(folder))

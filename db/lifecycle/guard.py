@@ -15,8 +15,6 @@ from db.lifecycle import events, shares
 from db.models import Dataset, Job, JobCheckpoint, WorkerSlot
 from regraft.contract.status import TERMINAL, EventLevel, JobKind, JobStatus
 
-UNRESUMABLE = frozenset({JobStatus.SUCCEEDED, JobStatus.CANCELLED})
-
 
 @dataclass(frozen=True)
 class Held:
@@ -87,7 +85,7 @@ def leave(
     used, succeeded = row.seconds_run - before, to is JobStatus.SUCCEEDED
     shares.charge(session, held.tenant_id, row.device_class, used, typical=succeeded)
     changed(session, update(WorkerSlot).where(WorkerSlot.job_id == held.job_id).values(job_id=None))
-    if to in UNRESUMABLE:
+    if to in TERMINAL:
         drop_checkpoints(session, held.job_id)
     if held.kind is JobKind.INGEST and to in TERMINAL - {JobStatus.SUCCEEDED}:
         _give_up_dataset(session, held.dataset_id, message)

@@ -1,13 +1,15 @@
 """The sweep: rows that nothing will ever ask for again."""
 
-from sqlalchemy import delete, exists, select, tuple_
+from sqlalchemy import delete, exists, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from db.base import now
 from db.lifecycle import slots
 from db.lifecycle.guard import changed
-from db.models import Blob, BlobChunk, FileSegment, Idempotency, JobCheckpoint
+from db.lifecycle.unreferenced import sweep_blobs
+from db.models import Blob, BlobChunk, FileSegment, Idempotency, Job, JobCheckpoint
 from db.session import Database
+from regraft.contract.status import TERMINAL
 
 _ORPHAN_SECONDS = 3600.0
 _DROPPED_SECONDS = 60.0
@@ -24,6 +26,7 @@ def sweep(database: Database) -> dict[str, int]:
         "answers": expired,
         "chunks": _sweep_chunks(database),
         "checkpoints": _sweep_checkpoints(database),
+        "blobs": sweep_blobs(database),
     }
 
 
@@ -43,7 +46,14 @@ def _sweep_chunks(database: Database) -> int:
 
 
 def _sweep_checkpoints(database: Database) -> int:
-    """Delete dropped checkpoints, and their bytes where nothing else consists of them."""
+    """Delete dropped checkpoints, and their bytes where nothing else consists of them.
+
+    A job that has ended never goes on: what its end has not dropped is dropped here.
+    """
+    ended = exists().where(Job.id == JobCheckpoint.job_id, Job.status.in_(TERMINAL))
+    left = JobCheckpoint.dropped_at.is_(None) & ended
+    with database.write() as session:
+        changed(session, update(JobCheckpoint).where(left).values(dropped_at=now()))
     with database.read() as session:
         dropped = session.scalars(
             select(JobCheckpoint)

@@ -7,7 +7,7 @@ from db.base import Base, Epoch, now
 
 
 class Blob(Base):
-    """A complete blob; `scope` is a tenant's id or `shared`."""
+    """A complete blob; `scope` is a tenant's id or `shared`, `created_at` renewed at each put."""
 
     __tablename__ = "blob"
 

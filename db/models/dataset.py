@@ -10,7 +10,10 @@ class Dataset(Base):
     """One version of a set of images; `source_sha256` is the uploaded container's blob."""
 
     __tablename__ = "dataset"
-    __table_args__ = (Index("ix_dataset_tenant_id_id", "tenant_id", "id"),)
+    __table_args__ = (
+        Index("ix_dataset_tenant_id_id", "tenant_id", "id"),
+        Index("ix_dataset_tenant_id_source_sha256", "tenant_id", "source_sha256"),
+    )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
@@ -37,6 +40,7 @@ class Image(Base):
     __table_args__ = (
         UniqueConstraint("dataset_id", "seq"),
         Index("ix_image_tenant_id_dataset_id", "tenant_id", "dataset_id"),
+        Index("ix_image_tenant_id_sha256", "tenant_id", "sha256"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)

@@ -55,21 +55,22 @@ def _take(station: Station, job_id: str) -> Claim | None:
 
 def _attempt(station: Station, taken: Claim, began: float) -> None:
     heart = Heart(station.database, taken, station.settings.timings, began)
-    with station.places.workspace(f"{taken.job_id}.{taken.fence}") as workspace:
-        attempt = Attempt(station, taken, heart, workspace, began)
-        _log.info("attempt began", kind=taken.kind)
-        with heart:
-            ended = _run(attempt)
-        if settle(attempt, ended) is None:
-            _free(station)
+    run = f"{taken.job_id}.{taken.fence}"
+    attempt = Attempt(station, taken, heart, station.places.folder(run), began)
+    _log.info("attempt began", kind=taken.kind)
+    with heart:
+        ended = _run(attempt, run)
+    if settle(attempt, ended) is None:
+        _free(station)
     if taken.kind is JobKind.TRAIN and not station.drain.is_set():
         station.trainer.refresh()
 
 
-def _run(attempt: Attempt) -> Outcome:
+def _run(attempt: Attempt, run: str) -> Outcome:
     try:
-        attempt.check()
-        return _RUNS[attempt.claim.kind](attempt)
+        with attempt.station.places.workspace(run):
+            attempt.check()
+            return _RUNS[attempt.claim.kind](attempt)
     except InterruptedRunError as interrupted:
         return interrupted.outcome
     except (BlobNotFoundError, BlobCorruptError) as error:

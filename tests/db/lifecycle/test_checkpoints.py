@@ -67,7 +67,7 @@ def test_a_checkpoint_forgives_losses(database: Database, queued: str, take: Tak
 _ENDS: dict[str, tuple[Callable[[Claim], Callable[[Session], object]], bool]] = {
     "success": (lambda held: partial(finish.succeed_training, claim=held, trained=TRAINED), False),
     "cancel": (lambda held: partial(finish.cancel, held=held), False),
-    "failure": (lambda held: partial(finish.fail, held=held, error=ERROR), True),
+    "failure": (lambda held: partial(finish.fail, held=held, error=ERROR), False),
     "pause": (lambda held: partial(requeue.pause, held=held), True),
     "release": (lambda held: partial(requeue.release, held=held), True),
 }

@@ -2,11 +2,13 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from sqlalchemy import select, text, update
@@ -109,6 +111,26 @@ def test_a_job_ends_with_a_model(
     assert hashlib.sha256(b"".join(read)).hexdigest() == file.sha256
     assert steps == list(range(len(steps)))
     assert len(steps) > 1
+
+
+def test_a_workspace_that_cannot_be_made_costs_no_life(
+    station: Station, submitted: Submit, database: Database
+) -> None:
+    """A full disk would fail three jobs in a row as if each had killed its worker."""
+    work = station.settings.home.resolve() / "work"
+    shutil.rmtree(work)
+    work.touch()
+    job_id = submitted()
+    supervise(station, job_id)
+    row = job(database, job_id)
+    assert (row.status, row.retry_count, row.lost_count) == ("queued", 1, 0)
+    work.unlink()
+    wait_for(partial(_has_succeeded, station, database, job_id), 15)
+
+
+def _has_succeeded(station: Station, database: Database, job_id: str) -> bool:
+    supervise(station, job_id)
+    return job(database, job_id).status == "succeeded"
 
 
 def test_nothing_is_left_in_the_workspace(
