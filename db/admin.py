@@ -8,10 +8,12 @@ import json
 import sys
 from collections.abc import Sequence
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from core.refusals import RefusedError
 from core.settings import settings
+from db.failures import in_one_line
 from db.repositories import keys, quotas
 from db.session import Database
 
@@ -31,17 +33,26 @@ def main(arguments: Sequence[str] | None = None, url: str | None = None) -> int:
     The database is the process's own unless `url` names another.
     """
     given = _parser().parse_args(arguments)
-    database = Database(url or settings().url)
     try:
-        with database.write() as session:
-            shown = given.run(session, given)
+        shown = _run(given, url or settings().url)
     except RefusedError as error:
         sys.stderr.write(f"{error.message}\n")
         return 1
-    finally:
-        database.dispose()
+    except SQLAlchemyError as error:
+        sys.stderr.write(f"{in_one_line(error)}\n")
+        return 1
     sys.stdout.write((json.dumps(shown) if given.json else _lines(shown)) + "\n")
     return 0
+
+
+def _run(given: argparse.Namespace, url: str) -> dict[str, object]:
+    database = Database(url)
+    try:
+        with database.write() as session:
+            shown: dict[str, object] = given.run(session, given)
+    finally:
+        database.dispose()
+    return shown
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,7 +77,11 @@ def _parser() -> argparse.ArgumentParser:
         option = f"--{name.replace('_', '-')}"
         quota.add_argument(option, type=_limit, default=_UNTOUCHED, metavar="N", help=words)
     quota.set_defaults(run=_set_quota)
-    for command in (merchant, key, revoke, quota):
+    weight = commands.add_parser("set-weight", help="set a merchant's part of the devices")
+    weight.add_argument("merchant", metavar="MERCHANT")
+    weight.add_argument("weight", metavar="N", type=int, help="2 gets twice what 1 gets")
+    weight.set_defaults(run=_set_weight)
+    for command in (merchant, key, revoke, quota, weight):
         command.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
@@ -107,6 +122,12 @@ def _set_quota(session: Session, given: argparse.Namespace) -> dict[str, object]
     session.flush()
     found = quotas.usage(session, merchant.id).quotas
     return {"merchant": merchant.id, **{one.name: one.limit for one in found}}
+
+
+def _set_weight(session: Session, given: argparse.Namespace) -> dict[str, object]:
+    merchant = keys.find_merchant(session, given.merchant)
+    quotas.set_weight(merchant, given.weight)
+    return {"merchant": merchant.id, "weight": merchant.weight}
 
 
 def _lines(shown: dict[str, object]) -> str:

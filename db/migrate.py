@@ -5,9 +5,10 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.settings import settings
+from db.failures import in_one_line
 
 
 def config(url: str) -> Config:
@@ -28,9 +29,8 @@ def main() -> None:
     settings().home.mkdir(parents=True, exist_ok=True)
     try:
         upgrade(settings().url)
-    except DBAPIError as error:
-        reason = " ".join(str(error.orig).split())
-        sys.exit(f"the database of REGRAFT_DATABASE_URL cannot be used: {reason}")
+    except SQLAlchemyError as error:
+        sys.exit(in_one_line(error))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ COLUMNS = {
     "jobs_running": "max_running",
     "device_minutes": "max_device_minutes",
 }
+MAX_WEIGHT = 1000
 _MOST = 2**53
 _QUEUE_SECONDS = 60
 _STORAGE_SECONDS = 3600
@@ -115,6 +116,13 @@ def set_limits(tenant: Tenant, limits: dict[str, int | None]) -> None:
         if limit is not None and not 0 <= limit <= _MOST:
             raise InvalidError(name, "must be a number from 0 on, or `none`")
         setattr(tenant, COLUMNS[name], limit)
+
+
+def set_weight(tenant: Tenant, weight: int) -> None:
+    """Set a merchant's part of the devices; raises `InvalidError` for an impossible number."""
+    if not 1 <= weight <= MAX_WEIGHT:
+        raise InvalidError("weight", f"must be a number from 1 to {MAX_WEIGHT}")
+    tenant.weight = weight
 
 
 def _stored_bytes(session: Session, tenant_id: str) -> int:

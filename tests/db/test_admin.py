@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from db.admin import main
+from db.models import Tenant
 from db.repositories import keys
 from db.session import Database
 
@@ -79,6 +81,37 @@ def test_quotas(shell: Shell) -> None:
     assert {**untouched, "jobs_queued": 0}.items() <= found.items()
     code, _, errors = shell.run("set-quota", "Acme", "--device-minutes", "-5")
     assert (code, errors) == (1, "must be a number from 0 on, or `none`\n")
+
+
+def test_weights(shell: Shell, database: Database) -> None:
+    """A merchant who pays for more could be given it by nobody."""
+    merchant = shell.json("create-merchant", "Acme")["merchant"]
+    assert dict(shell.json("set-weight", "Acme", "3")) == {"merchant": merchant, "weight": 3}
+    for impossible in ("0", "-1", "1001"):
+        code, output, errors = shell.run("set-weight", "Acme", "--", impossible)
+        assert (code, output) == (1, "")
+        assert "from 1 to 1000" in errors
+    assert shell.run("set-weight", "nobody", "2") == (1, "", "There is no such merchant.\n")
+    with database.read() as session:
+        assert session.scalars(select(Tenant.weight)).all() == [3]
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite:///{home}/new.db", "python -m db.migrate"),
+        ("sqlite:///{home}/nowhere/new.db", "cannot be used"),
+        ("postgresql+psycopg://x@/x?host={home}", "cannot be used"),
+        ("no url at all", "cannot be used"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_said_in_a_line(
+    url: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An administrator would read a stack trace on the first day."""
+    code, output, errors = Shell(url.format(home=tmp_path), capsys).run("create-merchant", "Acme")
+    assert (code, output, errors.count("\n")) == (1, "", 1)
+    assert words in errors
 
 
 def test_the_module_is_a_command(sqlite_template: Path, tmp_path: Path) -> None:
