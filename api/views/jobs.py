@@ -1,5 +1,6 @@
 """Adaptation jobs: submit, list, show, steer, and what they report."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response
@@ -14,6 +15,8 @@ from regraft.contract.ids import DatasetId
 from regraft.contract.job import JobSubmission
 from regraft.contract.resources import Checkpoint, Job, JobEvent, MetricSeries, Page, QueueShare
 from regraft.contract.status import ShownStatus
+
+Verb = Callable[[Transaction, str, str], jobs.Overview]
 
 routes = Routes()
 _STEERED: dict[str, Any] = {"scope": "write", "status": 202, "errors": (ErrorCode.CONFLICT,)}
@@ -77,32 +80,33 @@ def show_queue(call: Call) -> QueueShare:
         return shown.share(queueing.share(session, call.tenant_id, device_class))
 
 
+def _steer(call: Call, job_id: str, verb: Verb) -> Job:
+    with call.services.database.write() as session:
+        return shown.job(verb(session, call.tenant_id, job_id))
+
+
 @routes.add("POST", "/v1/jobs/{job_id}/cancel", Job, **_STEERED)
 def cancel_job(call: Call, job_id: str) -> Job:
     """Cancel a job: at once if it waits, within seconds if it runs. It makes no model."""
-    with call.services.database.write() as session:
-        return shown.job(jobs.cancel(session, call.tenant_id, job_id))
+    return _steer(call, job_id, jobs.cancel)
 
 
 @routes.add("POST", "/v1/jobs/{job_id}/stop", Job, **_STEERED)
 def stop_job(call: Call, job_id: str) -> Job:
     """Ask a running job to end training now; the best model so far is kept."""
-    with call.services.database.write() as session:
-        return shown.job(jobs.stop(session, call.tenant_id, job_id))
+    return _steer(call, job_id, jobs.stop)
 
 
 @routes.add("POST", "/v1/jobs/{job_id}/pause", Job, **_STEERED)
 def pause_job(call: Call, job_id: str) -> Job:
     """Pause a job: at once if it waits, after a checkpoint if it runs."""
-    with call.services.database.write() as session:
-        return shown.job(jobs.pause(session, call.tenant_id, job_id))
+    return _steer(call, job_id, jobs.pause)
 
 
 @routes.add("POST", "/v1/jobs/{job_id}/resume", Job, **_STEERED)
 def resume_job(call: Call, job_id: str) -> Job:
     """Queue a paused job again; it goes on from its last checkpoint."""
-    with call.services.database.write() as session:
-        return shown.job(jobs.resume(session, call.tenant_id, job_id))
+    return _steer(call, job_id, jobs.resume)
 
 
 @routes.add("GET", "/v1/jobs/{job_id}/events", Page[JobEvent])

@@ -1,5 +1,6 @@
 """`regraft jobs …`: submit, follow, list, show, steer, events; may import typer and the client."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from regraft.cli.progress import say, watch_job
 from regraft.cli.session import Json, Limit, connect, first, listed, page_size, show
 from regraft.cli.submission import Body, base, pairs, put, put_all, read_spec, scalar
 from regraft.client import Client
+from regraft.client.jobs import Jobs
 from regraft.contract.resources import Job
 from regraft.contract.status import ShownStatus
 
@@ -133,36 +135,36 @@ def show_(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
     show(found, render.job(found), as_json=as_json)
 
 
+def _steer(
+    ctx: typer.Context, job: str, verb: Callable[[Jobs, str], Job], *, as_json: bool
+) -> None:
+    with connect(ctx) as client:
+        found = verb(client.jobs, job)
+    show(found, render.job(found), as_json=as_json)
+
+
 @app.command()
 def cancel(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
     """Cancel a job; what it made is dropped."""
-    with connect(ctx) as client:
-        found = client.jobs.cancel(job)
-    show(found, render.job(found), as_json=as_json)
+    _steer(ctx, job, Jobs.cancel, as_json=as_json)
 
 
 @app.command()
 def stop(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
     """End the training of a running job now and keep the best model."""
-    with connect(ctx) as client:
-        found = client.jobs.stop(job)
-    show(found, render.job(found), as_json=as_json)
+    _steer(ctx, job, Jobs.stop, as_json=as_json)
 
 
 @app.command()
 def pause(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
     """Pause a job; `resume` goes on from its last checkpoint."""
-    with connect(ctx) as client:
-        found = client.jobs.pause(job)
-    show(found, render.job(found), as_json=as_json)
+    _steer(ctx, job, Jobs.pause, as_json=as_json)
 
 
 @app.command()
 def resume(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
     """Queue a paused job again."""
-    with connect(ctx) as client:
-        found = client.jobs.resume(job)
-    show(found, render.job(found), as_json=as_json)
+    _steer(ctx, job, Jobs.resume, as_json=as_json)
 
 
 @app.command()
@@ -179,3 +181,11 @@ def events(ctx: typer.Context, job: JobArg, limit: Limit = 1000, as_json: Json =
     with connect(ctx) as client:
         found = first(client.jobs.events(job, page_size=page_size(limit)), limit)
     show(listed(found), render.events(found), as_json=as_json)
+
+
+@app.command()
+def checkpoints(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
+    """List what a job can go on from, newest first; there are two at most."""
+    with connect(ctx) as client:
+        found = list(client.jobs.checkpoints(job))
+    show(listed(found), render.checkpoints(found), as_json=as_json)

@@ -16,6 +16,7 @@ from regraft.cli.quality import points, quality
 from regraft.contract.registry import Alias, AuditEntry, Comparison
 from regraft.contract.resources import (
     Backbone,
+    Checkpoint,
     Dataset,
     Image,
     Job,
@@ -156,6 +157,14 @@ def events(items: Sequence[JobEvent]) -> Table:
     return table(
         ("time", "level", "type", "message"),
         ((e.created_at, e.level, e.type, e.message) for e in items),
+    )
+
+
+def checkpoints(items: Sequence[Checkpoint]) -> Table:
+    """Return one row for each checkpoint."""
+    return table(
+        ("step", "epoch", "bytes", "created"),
+        ((c.step, c.epoch, c.bytes, c.created_at) for c in items),
     )
 
 

@@ -60,19 +60,22 @@ class Jobs:
 
     def cancel(self, job: str) -> Job:
         """Ask for the end of a job; a running one is `cancelling` until its worker hears of it."""
-        return self._transport.post(path("jobs", job, "cancel"), Job, {})
+        return self._steer(job, "cancel")
 
     def stop(self, job: str) -> Job:
         """Ask a running job to end training now and keep the best model so far."""
-        return self._transport.post(path("jobs", job, "stop"), Job, {})
+        return self._steer(job, "stop")
 
     def pause(self, job: str) -> Job:
         """Pause a job; a running one is `pausing` until its checkpoint is stored."""
-        return self._transport.post(path("jobs", job, "pause"), Job, {})
+        return self._steer(job, "pause")
 
     def resume(self, job: str) -> Job:
         """Queue a paused job again, to go on from its last checkpoint."""
-        return self._transport.post(path("jobs", job, "resume"), Job, {})
+        return self._steer(job, "resume")
+
+    def _steer(self, job: str, verb: str) -> Job:
+        return self._transport.post(path("jobs", job, verb), Job, {})
 
     def queue(self) -> QueueShare:
         """Return what this merchant gets of the devices now, and why."""

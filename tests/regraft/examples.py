@@ -16,6 +16,7 @@ from regraft.contract.metrics import (
 )
 from regraft.contract.registry import Alias, AuditEntry, Comparison
 from regraft.contract.resources import (
+    Checkpoint,
     ClassCount,
     Dataset,
     Image,
@@ -141,6 +142,11 @@ def event(message: str) -> JobEvent:
     return JobEvent(
         id=new_id("evt"), created_at=NOW, level="info", type="message", message=message, data={}
     )
+
+
+def checkpoint(step: int) -> Checkpoint:
+    """Return where a training stood at a step."""
+    return Checkpoint(step=step, epoch=1, bytes=1234, sha256="0" * 64, created_at=NOW)
 
 
 def model(files: dict[str, bytes]) -> Model:

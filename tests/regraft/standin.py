@@ -38,6 +38,12 @@ from tests.regraft import examples
 
 KEY = "rg_12345678_0123456789abcdefghijABCDEFGHIJ0123456789abc"
 Fault = Callable[[], Response | None]
+_STEERED = {
+    "cancel": ShownStatus.CANCELLED,
+    "stop": ShownStatus.STOPPING,
+    "pause": ShownStatus.PAUSED,
+    "resume": ShownStatus.QUEUED,
+}
 
 
 class Seen(BaseModel):
@@ -228,12 +234,17 @@ def _job_routes(app: Flask, service: Standin) -> None:
     def job_shown(job: str) -> Response:
         return answer(_advance(service.jobs[job]))
 
-    @app.post("/v1/jobs/<job>/cancel")
-    def cancel(job: str) -> Response:
+    @app.post("/v1/jobs/<job>/<any(cancel, stop, pause, resume):verb>")
+    def steer(job: str, verb: str) -> Response:
         states = service.jobs[job]
-        cancelled = states[0].model_copy(update={"status": ShownStatus.CANCELLED})
-        service.jobs[job] = deque([cancelled])
-        return answer(cancelled)
+        steered = states[0].model_copy(update={"status": _STEERED[verb]})
+        service.jobs[job] = deque([steered])
+        return answer(steered)
+
+    @app.get("/v1/jobs/<job>/checkpoints")
+    def job_checkpoints(job: str) -> Response:
+        assert job in service.jobs
+        return _page([examples.checkpoint(20), examples.checkpoint(10)])
 
     @app.get("/v1/jobs/<job>/events")
     def job_events(job: str) -> Response:

@@ -161,6 +161,19 @@ def test_a_cancelled_job_ends_the_wait(ours: Client, database: Database, colours
         ours.jobs.wait(job.id)
 
 
+def test_a_job_is_paused_and_goes_on(ours: Client, database: Database, colours: Path) -> None:
+    """A merchant could not give the device away to what is urgent, and come back to it."""
+    pushed = ours.datasets.push(colours)
+    make_ready(database, pushed.id)
+    job = ours.jobs.submit(dataset=pushed.id).id
+    assert ours.jobs.pause(job).status.value == "paused"
+    assert ours.jobs.pause(job).status.value == "paused"
+    assert list(ours.jobs.checkpoints(job)) == []
+    assert ours.jobs.resume(job).status.value == "queued"
+    with pytest.raises(ConflictError, match="can only be stopped while it is running"):
+        ours.jobs.stop(job)
+
+
 def test_the_same_key_makes_the_same_dataset(ours: Client, colours: Path) -> None:
     """A retry of an upload that did arrive would double the merchant's storage."""
     pushed = [ours.datasets.push(colours, "c", idempotency_key="k1").id for _ in range(2)]

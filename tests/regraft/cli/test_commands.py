@@ -236,7 +236,14 @@ def test_jobs_are_listed_shown_and_cancelled(run: Run, service: Standin) -> None
     assert job in run("jobs", "list", "--status", "queued").out
     assert "linear_probe on efficientnet_lite0" in run("jobs", "show", job).out
     assert "features computed" in run("jobs", "events", job).out
+    for verb, status in (("pause", "paused"), ("resume", "queued"), ("stop", "stopping")):
+        assert run("jobs", verb, job, "--json").json["status"] == status
     assert run("jobs", "cancel", job, "--json").json["status"] == "cancelled"
+    assert [one["step"] for one in run("jobs", "checkpoints", job, "--json").json["data"]] == [
+        20,
+        10,
+    ]
+    assert "1234" in run("jobs", "checkpoints", job).out
     missing = run("jobs", "show", new_id("job"))
     assert missing.code == 1
     assert "there is no such thing" in missing.err
