@@ -23,9 +23,10 @@ _TEMPLATE = "regraft_template"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Repeat the tests of faults: each time another moment is hit."""
+    """Repeat the tests of faults, but for campaigns: each time another moment is hit."""
     repeats = int(os.environ.get("FAULT_REPEATS", "1"))
-    if repeats > 1 and metafunc.definition.get_closest_marker("fault"):
+    marks = metafunc.definition.get_closest_marker
+    if repeats > 1 and marks("fault") and not marks("campaign"):
         metafunc.fixturenames.append("repeat")
         metafunc.parametrize("repeat", range(repeats))
 

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import select
 
@@ -140,13 +141,18 @@ def strike(pid: int, number: signal.Signals) -> None:
 
 
 @contextmanager
-def cluster(options: Options) -> Iterator[Cluster]:
-    """Yield the running service; whatever happens, nothing of it is left."""
+def cluster(options: Options, dump: Path | None = None) -> Iterator[Cluster]:
+    """Yield the running service; whatever happens, nothing of it is left.
+
+    A PostgreSQL database begins as what is in `dump`, where one is given.
+    """
     with ExitStack() as stack:
         postgres = stack.enter_context(Postgres()) if options.db == "postgres" else None
         redis = stack.enter_context(EmbeddedRedis(options.home / "redis"))
         made = Cluster(options, redis, postgres)
         stack.callback(made.stop)
+        if postgres is not None and dump is not None:
+            postgres.restore(dump, "chaos")
         upgrade(made.settings.url)
         made.start()
         yield made

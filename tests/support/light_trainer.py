@@ -7,16 +7,19 @@ import hashlib
 import json
 import os
 import queue
+import random
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from enum import IntEnum
 
 from core.processes import die_with_parent
 from regraft.contract.errors import ErrorCode
 from regraft.contract.metrics import JobMetrics, Transfer
 from regraft.contract.resources import Progress
+from worker.engine.files import write_durably
 from worker.engine.messages import (
     BlobRef,
     Cancel,
@@ -43,6 +46,8 @@ from worker.line_process import PARENT_VARIABLE
 COMMAND = (sys.executable, "-m", "tests.support.light_trainer")
 _TICK_SECONDS = 0.05
 _CHECKPOINT_SECONDS = 0.25
+_STORE_SECONDS = 0.03
+_BALLAST_BYTES = 24 * 1024 * 1024
 
 
 class Behaviour(IntEnum):
@@ -60,6 +65,8 @@ class Behaviour(IntEnum):
     KILL_SUPERVISOR = 9
     DIE_AFTER_CHECKPOINT = 11
     LIE_ABOUT_CHECKPOINT = 12
+    DIE_WHILE_SAVING = 13
+    KILL_SUPERVISOR_WHILE_STORING = 14
 
 
 def main() -> None:
@@ -129,6 +136,7 @@ class _Work:
         self._spec, self._lines, self._behaviour = spec, lines, behaviour
         self._seconds = seconds
         self._before, self._step = _resumed(spec)
+        self._is_second = False
         self._began = self._saved = time.monotonic()
 
     def run(self) -> ToTrainer | None:
@@ -155,15 +163,32 @@ class _Work:
     def _save(self) -> None:
         self._saved = time.monotonic()
         data = json.dumps({"spent": self._spent(), "step": self._step}).encode()
+        first_run = self._spec.resume_from is None
+        # The first checkpoint is small and whole; a fault hits the second one.
+        fault = self._behaviour if first_run and self._is_second else None
+        if fault is Behaviour.KILL_SUPERVISOR_WHILE_STORING:
+            data += b" " * _BALLAST_BYTES
         path = self._spec.workspace / f"checkpoint-{self._step}.json"
-        path.write_bytes(data)
+        write_durably(path, _parts(data, dies=fault is Behaviour.DIE_WHILE_SAVING))
         lies = self._behaviour is Behaviour.LIE_ABOUT_CHECKPOINT
         sha256 = hashlib.sha256(b"else" if lies else data).hexdigest()
         report = CheckpointReport(path=path, sha256=sha256, size=len(data), step=self._step)
         _say(report)
+        self._is_second = True
         if self._behaviour is Behaviour.DIE_AFTER_CHECKPOINT:
             time.sleep(_CHECKPOINT_SECONDS)
             os.kill(os.getpid(), signal.SIGKILL)
+        if fault is Behaviour.KILL_SUPERVISOR_WHILE_STORING:
+            time.sleep(random.uniform(0, _STORE_SECONDS))
+            os.kill(os.getppid(), signal.SIGKILL)
+
+
+def _parts(data: bytes, *, dies: bool) -> Iterator[bytes]:
+    """Yield a checkpoint's bytes; where the process is to die, after the first half."""
+    yield data[: len(data) // 2]
+    if dies:
+        os.kill(os.getpid(), signal.SIGKILL)
+    yield data[len(data) // 2 :]
 
 
 def _resumed(spec: RunSpec) -> tuple[float, int]:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,6 +50,26 @@ class Postgres:
     def drop_database(self, name: str) -> None:
         """Drop a database and whatever is still connected to it."""
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def dump(self, database: str, target: Path) -> None:
+        """Write a consistent copy of a database to a file, with `pg_dump`."""
+        self._tool("pg_dump", "-Fc", "-d", self._libpq(database), stdout=target)
+
+    def restore(self, source: Path, database: str) -> None:
+        """Fill an empty database from what `dump` wrote, with `pg_restore`."""
+        self._tool("pg_restore", "--exit-on-error", "-d", self._libpq(database), stdin=source)
+
+    def _libpq(self, database: str) -> str:
+        return self.url(database).replace("+psycopg", "")
+
+    def _tool(
+        self, name: str, *arguments: str, stdin: Path | None = None, stdout: Path | None = None
+    ) -> None:
+        with ExitStack() as stack:
+            reads = stack.enter_context((stdin or Path(os.devnull)).open("rb"))
+            writes = stack.enter_context((stdout or Path(os.devnull)).open("wb"))
+            command = [str(self._binaries / name), *arguments]
+            subprocess.run(command, stdin=reads, stdout=writes, check=True)
 
     def execute(self, statement: str) -> None:
         """Run one statement outside any transaction."""

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import select
@@ -134,7 +135,7 @@ class Scene:
 
 
 @contextmanager
-def scene(options: Options) -> Iterator[Scene]:
-    """Yield a running scene; nothing of it is left."""
-    with cluster(options) as service:
+def scene(options: Options, dump: Path | None = None) -> Iterator[Scene]:
+    """Yield a running scene, perhaps from a dump of a database; nothing of it is left."""
+    with cluster(options, dump) as service:
         yield Scene(service)
