@@ -6,7 +6,8 @@ from sqlalchemy import select, update
 from core.refusals import ConflictError, NotFoundError
 from core.settings import Settings
 from db.blobs import SqlBlobStore
-from db.models import FileSegment, Job, Model, ModelFile
+from db.lifecycle.unreferenced import sweep_blobs
+from db.models import Blob, FileSegment, Job, Model, ModelFile
 from db.repositories import aliases, models
 from db.repositories.aliases import Place
 from db.repositories.audit import OPERATOR
@@ -85,6 +86,23 @@ def test_a_deleted_model_leaves_its_number_and_its_lineage(
     (part,) = file.segments
     read = SqlBlobStore(database).read(part.scope, part.sha256, part.offset, part.length)
     assert b"".join(read) == b"shared"
+
+
+def test_the_sweep_takes_what_the_model_alone_consisted_of(
+    settings: Settings, database: Database, acme: Merchant, versions: list[Trained]
+) -> None:
+    """Deleting would free nothing, or take bytes from under another version."""
+    files = {"model.onnx": [b"shared"], "head.safetensors": [b"its own"]}
+    gone = Api(settings, database).trained(acme, files, name=NAME, version=3).model_id
+    blobs = SqlBlobStore(database)
+    with database.write() as session:
+        stored = [models.stored_file(session, acme.tenant_id, gone, name) for name in files]
+        models.remove(session, acme.tenant_id, gone, OPERATOR)
+        session.execute(update(Blob).values(created_at=0.0))
+    (shared,), (own,) = (file.segments for file in stored)
+    assert sweep_blobs(database) == 1
+    assert blobs.find(shared.scope, shared.sha256) is not None
+    assert blobs.find(own.scope, own.sha256) is None
 
 
 def test_what_is_used_stays(database: Database, acme: Merchant, versions: list[Trained]) -> None:
