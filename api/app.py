@@ -8,6 +8,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from api import doorstep, errors, uploads
+from api.feed import Feed
 from api.gates import Gates
 from api.openapi import document_route
 from api.rates import Rates
@@ -47,7 +48,13 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app = Flask(NAME, static_folder=None)
     app.url_map.merge_slashes = False
     app.extensions[NAME] = Services(
-        settings, api, database, SqlBlobStore(database), Gates.of(api), Rates.of(api)
+        settings,
+        api,
+        database,
+        SqlBlobStore(database),
+        Gates.of(api),
+        Rates.of(api),
+        Feed(database),
     )
     app.before_request(_begin)
     app.before_request(doorstep.check)

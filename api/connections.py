@@ -2,7 +2,7 @@
 
 A connection gets a thread once its request's head is here, with its body if that is small; until
 then, and while it is being closed, the worker's one poller holds it. What a larger body may take
-is bounded by its progress. May import gunicorn, api.settings and api.refused.
+is bounded by its progress. May import gunicorn, and of api its settings, services and refusals.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from api import refused
+from api.services import NAME
 from api.settings import SMALL_BODY, ApiSettings
 
 _LONGEST_HEAD = 64 * 1024
@@ -118,6 +119,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is untyped
         self._arriving: dict[TConn, Arriving] = {}
         self._parting: deque[TConn] = deque()
         self._drained: dict[TConn, int] = {}
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begin to stop: live streams end, and their clients come back elsewhere."""
+        self.wsgi.extensions[NAME].feed.stop()
+        super().handle_exit(sig, frame)
 
     def enqueue_req(self, conn: TConn) -> None:
         """Gather a request's head without a thread, then give it one."""

@@ -201,13 +201,12 @@ def _headers(route: Route) -> list[Json]:
 
 def _success(route: Route, names: dict[type[BaseModel], Json]) -> Json:
     if route.returns is not None:
-        content = {"schema": names[route.returns], "example": EXAMPLES[route.returns]}
-        return {
-            str(route.status): {
-                "description": _DESCRIBED[route.status],
-                "content": {"application/json": content},
-            }
-        }
+        example = {"schema": names[route.returns], "example": EXAMPLES[route.returns]}
+        content: Json = {"application/json": example}
+        if route.streams is not None:
+            content[route.streams] = {"schema": {"type": "string"}}
+        described = _DESCRIBED[route.status]
+        return {str(route.status): {"description": described, "content": content}}
     if not route.headers:
         return {"200": {"description": "Done.", "content": {"application/json": {}}}}
     raw: Json = {"content": {"application/octet-stream": {}}}

@@ -79,6 +79,7 @@ class Route:
     query: type[Query] = Query
     takes_call: bool = True
     headers: dict[str, str] = field(default_factory=dict)
+    streams: str | None = None
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from flask import current_app
 
+from api.feed import Feed
 from api.gates import Gates
 from api.rates import Rates
 from api.settings import ApiSettings
@@ -24,6 +25,7 @@ class Services(NamedTuple):
     blobs: BlobStore
     gates: Gates
     rates: Rates
+    feed: Feed
 
     @property
     def uploads(self) -> Path:

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response
 
-from api import repeatable, shown
+from api import repeatable, shown, streams
 from api.routing import Call, PageQuery, Routes
 from db.repositories import jobs, queueing
 from db.repositories.idempotency import Transaction
@@ -109,9 +109,20 @@ def resume_job(call: Call, job_id: str) -> Job:
     return _steer(call, job_id, jobs.resume)
 
 
-@routes.add("GET", "/v1/jobs/{job_id}/events", Page[JobEvent])
-def list_events(call: Call, job_id: str, query: PageQuery) -> Page[JobEvent]:
-    """List what happened to a job, oldest first."""
+@routes.add(
+    "GET",
+    "/v1/jobs/{job_id}/events",
+    Page[JobEvent],
+    streams=streams.MEDIA_TYPE,
+    headers={"Last-Event-ID": "With `Accept: text/event-stream`: the event to go on behind."},
+)
+def list_events(call: Call, job_id: str, query: PageQuery) -> Page[JobEvent] | Response:
+    """List what happened to a job, oldest first.
+
+    With `Accept: text/event-stream` it is followed live until the job ends.
+    """
+    if streams.is_asked_for():
+        return streams.stream(call, job_id)
     window = Window(query.limit, query.cursor)
     with call.services.database.read() as session:
         rows = jobs.history(session, call.tenant_id, job_id, window)
