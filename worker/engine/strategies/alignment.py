@@ -7,12 +7,12 @@ torch, the contract and the engine's own modules.
 import torch
 from torch import Tensor, nn
 
+from regraft.contract.labels import LabelSpaces, label_spaces
 from regraft.contract.strategies import Alignment, Coral, Dann, Mmd
 from worker.engine.context import Context
 from worker.engine.strategies.base import Fitted, Source, Task
 from worker.engine.strategies.fine_tuning import Variant, fine_tuned
 from worker.engine.strategies.joined import (
-    relation,
     require_shared,
     required_source,
     shared_part,
@@ -47,7 +47,7 @@ def dann(task: Task, options: Dann, context: Context) -> Fitted:
     """
     source = required_source(task, options.type)
     require_shared(source, task.names, options.type)
-    if relation(source, task.names) == "overlapping":
+    if label_spaces(source.names, task.names) is LabelSpaces.OVERLAPPING:
         context.event(
             "The source's classes are not the dataset's: aligning all of both is known to do harm "
             "(DANN, with a part of the source's classes as target). Compare with the baseline.",
@@ -71,13 +71,13 @@ def _by_class(task: Task, source: Source, context: Context) -> Others:
     The same labels: everything. Disjoint: everything, and the source has a head of its own.
     Overlapping: images of shared classes alone, so no unlabelled ones, whose class nobody knows.
     """
-    relates = relation(source, task.names)
+    relates = label_spaces(source.names, task.names)
     everything = torch.ones(task.num_classes).bool()
-    if relates == "disjoint":
+    if relates is LabelSpaces.DISJOINT:
         labels = source.labels + task.num_classes
         return Others(source.images, labels, len(source.names), task.unlabelled, everything)
     shared = shared_part(source, task.names)
-    if relates == "same":
+    if relates is LabelSpaces.SAME:
         return Others(shared.images, shared.labels, 0, task.unlabelled, everything)
     context.event(
         f"The source's classes are not the dataset's: {len(shared.images)} of its "

@@ -3,16 +3,14 @@
 May import torch, the contract and the engine's own modules.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from regraft.contract.errors import ErrorCode
+from regraft.contract.labels import LabelSpaces, label_spaces
 from worker.engine.failures import EngineError
 from worker.engine.strategies.base import Source, Task
 
-Labels = Literal["same", "overlapping", "disjoint"]
 UNSHARED = -1
 
 
@@ -28,13 +26,6 @@ def required_source(task: Task, strategy: str) -> Source:
     return task.source
 
 
-def relation(source: Source, names: list[str]) -> Labels:
-    """Tell how the labels of a source and of a target with these names lie to each other."""
-    if set(source.names) == set(names):
-        return "same"
-    return "overlapping" if set(source.names) & set(names) else "disjoint"
-
-
 def target_numbers(source: Source, names: list[str]) -> Tensor:
     """Return the class number of each source image [m] among a target's names, or `UNSHARED`."""
     number = {name: position for position, name in enumerate(names)}
@@ -44,7 +35,7 @@ def target_numbers(source: Source, names: list[str]) -> Tensor:
 
 def require_shared(source: Source, names: list[str], strategy: str) -> None:
     """Raise LABEL_SPACES_DISJOINT where no label of a source is one of the target's."""
-    if relation(source, names) == "disjoint":
+    if label_spaces(source.names, names) is LabelSpaces.DISJOINT:
         ours, theirs = ", ".join(sorted(names)[:5]), ", ".join(sorted(source.names)[:5])
         message = f"{strategy} needs labels in common; the dataset has {ours}, the source {theirs}."
         raise EngineError(ErrorCode.LABEL_SPACES_DISJOINT, message, "source_dataset")

@@ -1,0 +1,71 @@
+"""A job over HTTP for each strategy that learns otherwise than a linear probe: real parts alone."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.stack import Stack
+from regraft.client import Client
+
+OBJECTS = Path(__file__).parents[2] / "samples" / "objects"
+LABELS = ("bird", "fruit")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A merchant's client of the whole service."""
+    with Stack(tmp_path_factory.mktemp("stack")) as running:
+        account = running.create_merchant("Acme Shoes")
+        with Client(running.url, account.key) as opened:
+            yield opened
+
+
+def _pushed(client: Client, part: str, labels: Sequence[str], folder: Path) -> str:
+    """Push four pictures of each label, and return the id of the ready dataset."""
+    for label in labels:
+        (folder / part / label).mkdir(parents=True)
+        for path in sorted((OBJECTS / part / label).iterdir())[:4]:
+            shutil.copy(path, folder / part / label)
+    return client.datasets.wait(client.datasets.push(folder / part, part).id).id
+
+
+@pytest.fixture(scope="module")
+def target(client: Client, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return _pushed(client, "target", LABELS, tmp_path_factory.mktemp("target"))
+
+
+@pytest.fixture(scope="module")
+def source(client: Client, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return _pushed(client, "source", (*LABELS, "tool"), tmp_path_factory.mktemp("source"))
+
+
+@pytest.mark.parametrize(
+    ("name", "needs_source"),
+    [
+        ("prototype", False),
+        ("instance_weighting", True),
+        ("coral", True),
+        ("mmd", True),
+        ("dann", True),
+    ],
+)
+def test_a_job_of_each_strategy_ends_in_a_model(
+    client: Client, target: str, source: str, name: str, *, needs_source: bool
+) -> None:
+    """The catalogue would list what no job can do."""
+    fields: dict[str, Any] = {"dataset": target, "strategy": {"type": name}}
+    if needs_source:
+        fields["source_dataset"] = source
+    if name in {"coral", "mmd", "dann"}:
+        fields["hyperparameters"] = {"epochs": 1, "batch_size": 4}
+    submitted = client.jobs.submit(**fields)
+    job = client.jobs.wait(submitted.id, timeout=180)
+    assert job.error is None
+    assert job.status == "succeeded"
+    assert job.spec.strategy.type == name
+    assert job.transfer is not None
+    assert name in {one.strategy for one in job.transfer.candidates}
