@@ -30,7 +30,16 @@ _MODEL = "md_01k8zr2h6j8zt4e7g3n5r9v1wb"
 _SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _NOW = "2026-11-24T06:25:00.123Z"
 _MATRIX = {"labels": ["cup", "mug"], "counts": [[24, 1], [0, 25]]}
-_CLASS = {"label": "mug", "num_images": 25, "precision": 0.96, "recall": 1.0, "f1": 0.98}
+_CLASS = {
+    "label": "mug",
+    "num_images": 25,
+    "precision": 0.96,
+    "recall": 1.0,
+    "f1": 0.98,
+    "threshold": 0.71,
+    "num_answered": 23,
+    "precision_answered": 1.0,
+}
 _METRICS = {
     "validation": {
         "num_images": 50,
@@ -39,6 +48,14 @@ _METRICS = {
         "top5": 1.0,
         "macro_f1": 0.98,
         "per_class": [_CLASS],
+        "ece": 0.021,
+        "ece_uncalibrated": 0.064,
+        "abstention": {
+            "num_answered": 46,
+            "coverage": 0.92,
+            "accuracy": 1.0,
+            "accuracy_interval": [0.9229, 1.0],
+        },
         "confusion_matrix": _MATRIX,
     }
 }

@@ -95,14 +95,17 @@ def _classify(bundle: Path) -> None:
         command = [sys.executable, "predict.py", "--json", *map(str, photos)]
         done = subprocess.run(command, cwd=room, check=True, capture_output=True, text=True)
     guesses = {
-        Path(row["path"]): row["predictions"][0]
-        for row in (json.loads(line) for line in done.stdout.splitlines())
+        Path(row["image"]): row for row in (json.loads(line) for line in done.stdout.splitlines())
     }
     right = sum(guess["label"] == photo.parent.name for photo, guess in guesses.items())
+    abstained = sum(guess["abstained"] for guess in guesses.values())
     for photo in photos[:: len(photos) // 4]:
         label, probability = guesses[photo]["label"], guesses[photo]["probability"]
         _say.print(f"  {photo.parent.name}/{photo.name}: {label} ({probability:.2f})")
-    _say.print(f"  {right} of {len(guesses)} held-out photos right, with the bundle alone")
+    _say.print(
+        f"  {right} of {len(guesses)} held-out photos right, with the bundle alone, "
+        f"which abstains from {abstained} of them"
+    )
 
 
 def _refused(url: str, other: Account, dataset: Dataset, job: Job) -> None:

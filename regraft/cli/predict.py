@@ -48,17 +48,12 @@ def predict(
 
 def _result(predictor: Any, path: Path, top: int) -> dict[str, Any]:
     """Return one row of the answer; a photo that cannot be read costs only itself."""
-    row: dict[str, Any] = {
-        "image": str(path),
-        "label": None,
-        "probability": None,
-        "abstained": False,
-    }
+    unknown: dict[str, Any] = {"label": None, "probability": None, "abstained": True, "top": []}
     try:
-        guesses = predictor.classify([path.read_bytes()], top)[0]
+        answer = predictor.answer([path.read_bytes()], top)[0]
     except (OSError, ValueError) as error:
-        return {**row, "top": [], "error": str(error)}
-    return {**row, **guesses[0], "top": guesses, "error": None}
+        return {"image": str(path), **unknown, "error": str(error)}
+    return {"image": str(path), **answer, "error": None}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from regraft.contract.metrics import Gain, JobMetrics, Metrics, Transfer
+from regraft.contract.metrics import Calibration, Gain, JobMetrics, Metrics, Transfer
 from regraft.contract.validation import printable
 
 _LONGEST = 1000
@@ -32,6 +32,8 @@ def quality(metrics: JobMetrics, transfer: Transfer | None) -> Sequence[Renderab
     parts: list[RenderableType] = []
     if measured or others:
         parts.append(_accuracies([*measured, *others]))
+    if metrics.calibration is not None:
+        parts.append(_calibration(metrics.calibration))
     if measured:
         parts.append(_classes(measured[0][1]))
     return [*parts, *(_verdict(transfer) if transfer else [])]
@@ -47,19 +49,51 @@ def _others(transfer: Transfer) -> list[tuple[str, Metrics]]:
 
 
 def _accuracies(parts: Sequence[tuple[str, Metrics]]) -> Table:
-    shown = Table("measured", "accuracy", "95% interval", "macro F1", "images", box=SIMPLE_HEAD)
+    shown = Table(
+        "measured",
+        "accuracy",
+        "95% interval",
+        "macro F1",
+        "images",
+        "answered",
+        "of them right",
+        box=SIMPLE_HEAD,
+    )
     for name, part in parts:
         low, high = part.accuracy_interval
         interval = f"{points(low)} - {points(high)}"
         count = str(part.num_images)
-        shown.add_row(name, points(part.accuracy), interval, points(part.macro_f1), count)
+        answers = part.abstention
+        shown.add_row(
+            name,
+            points(part.accuracy),
+            interval,
+            points(part.macro_f1),
+            count,
+            points(answers.coverage if answers else None),
+            points(answers.accuracy if answers else None),
+        )
     return shown
 
 
+def _calibration(it: Calibration) -> Text:
+    """Return in one line what the probabilities and the thresholds rest on."""
+    wanted = f"answers at a wanted precision of {points(it.wanted_precision)}"
+    if it.temperature is None:
+        return Text(f"Probabilities: not calibrated, too few images; {wanted}")
+    source = {"left_out": "training images left out", "validation": "held-out images"}
+    rests = f"{it.num_images} {source[it.source]}" if it.source else "a few images"
+    return Text(f"Probabilities: calibrated on {rests}; {wanted}")
+
+
 def _classes(part: Metrics) -> Table:
-    shown = Table("class", "images", "precision", "recall", "F1", box=SIMPLE_HEAD)
+    shown = Table(
+        "class", "images", "precision", "recall", "F1", "answers from", "answered", box=SIMPLE_HEAD
+    )
     for one in part.per_class:
-        scores = (points(one.precision), points(one.recall), points(one.f1))
+        answered = "-" if one.num_answered is None else str(one.num_answered)
+        scores = [points(one.precision), points(one.recall), points(one.f1)]
+        scores += [points(one.threshold), answered]
         shown.add_row(Text(printable(one.label, _LONGEST)), str(one.num_images), *scores)
     return shown
 

@@ -249,11 +249,15 @@ def strategies(items: Sequence[Strategy]) -> Table:
 
 
 def predictions(results: Sequence[Mapping[str, Any]]) -> Table:
-    """Return one row for each photo: its likeliest labels, or why it could not be read."""
+    """Return one row for each photo: its likeliest labels, or why it could not be read.
+
+    A photo whose label is too unlikely to be answered says so.
+    """
     return table(("image", "labels"), ((result["image"], _guesses(result)) for result in results))
 
 
 def _guesses(result: Mapping[str, Any]) -> str:
     if result["error"]:
         return f"error: {result['error']}"
-    return "  ".join(f"{guess['label']} {points(guess['probability'])}" for guess in result["top"])
+    shown = "  ".join(f"{guess['label']} {points(guess['probability'])}" for guess in result["top"])
+    return f"abstains, perhaps {shown}" if result["abstained"] else shown

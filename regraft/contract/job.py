@@ -119,6 +119,12 @@ class Hyperparameters(Strict):
     early_stopping_patience: Annotated[int, Field(ge=1, le=100)] | Literal["off"] = "off"
 
 
+class Evaluation(Strict):
+    """How good answers are to be: each label's threshold is the lowest that reaches `precision`."""
+
+    precision: float = Field(default=0.95, ge=0.5, le=1.0)
+
+
 class Limits(Strict):
     """When to give up: minutes of running, over all attempts."""
 
@@ -140,6 +146,7 @@ class JobSpec(Strict):
     strategy: AnyStrategy = LinearProbe()
     validation: Validation = Validation()
     hyperparameters: Hyperparameters = Hyperparameters()
+    evaluation: Evaluation = Evaluation()
     limits: Limits = Limits()
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     exports: list[Literal["onnx"]] = Field(default=["onnx"], max_length=4)

@@ -1,5 +1,7 @@
 """What an evaluation says of a model (`M` in the HTTP contract), and what transfer gained."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -10,7 +12,11 @@ class Shown(BaseModel):
 
 
 class ClassMetrics(Shown):
-    """One label's quality; `num_images` is its support, `threshold` is null until calibrated."""
+    """One label's quality; `num_images` is its support.
+
+    `threshold` is the probability from which the model answers with this label, null where it
+    never does. The model answers for `num_answered` of the images that it takes for the label.
+    """
 
     label: str
     num_images: int
@@ -18,6 +24,21 @@ class ClassMetrics(Shown):
     recall: float | None
     f1: float | None
     threshold: float | None = None
+    num_answered: int | None = None
+    precision_answered: float | None = None
+
+
+class Abstention(Shown):
+    """What is left where the model abstains below the thresholds of its labels.
+
+    `coverage` is the share of images it answers, `accuracy` that of the answers being right,
+    with Wilson's interval at 95%; null where it answers none.
+    """
+
+    num_answered: int
+    coverage: float
+    accuracy: float | None
+    accuracy_interval: tuple[float, float]
 
 
 class ConfusionMatrix(Shown):
@@ -28,17 +49,57 @@ class ConfusionMatrix(Shown):
 
 
 class Metrics(Shown):
-    """Quality on `num_images` images; fractions in 0-1, the interval is Wilson's at 95%."""
+    """Quality on `num_images` images; fractions in 0-1, the interval is Wilson's at 95%.
+
+    `ece` (expected calibration error) and `log_loss` (nats) are of calibrated probabilities; null
+    where nothing was calibrated. Both `ece` are null for fewer than 20 images. Where the model
+    was calibrated on these very images, each was judged by what the others gave.
+    """
 
     num_images: int
     accuracy: float
     accuracy_interval: tuple[float, float]
+    top3: float | None = None
     top5: float | None = None
     macro_f1: float
     per_class: list[ClassMetrics]
     confusion_matrix: ConfusionMatrix
     ece: float | None = None
     ece_uncalibrated: float | None = None
+    log_loss: float | None = None
+    log_loss_uncalibrated: float | None = None
+    abstention: Abstention | None = None
+
+
+class Threshold(Shown):
+    """From which probability on a label's answers reach the wanted precision, and on what it rests.
+
+    `num_images` images were taken for the label, `num_answered` of them at or above the threshold,
+    and `precision` of these rightly, with Wilson's interval at 95%: few images, wide interval.
+    `reason` says why there is no threshold, and is null where there is one.
+    """
+
+    label: str
+    threshold: float | None
+    num_images: int
+    num_answered: int
+    precision: float | None
+    precision_interval: tuple[float, float]
+    reason: Literal["too_few_images", "precision_not_reached"] | None
+
+
+class Calibration(Shown):
+    """What the temperature and the thresholds were fitted on: `num_images` of `source`.
+
+    `left_out` are training images that a model of the same kind was not trained on, `validation`
+    the held-out images; null where there were too few of either. Test images never serve.
+    """
+
+    source: Literal["left_out", "validation"] | None
+    num_images: int
+    temperature: float | None
+    wanted_precision: float
+    thresholds: list[Threshold]
 
 
 class JobMetrics(Shown):
@@ -46,6 +107,7 @@ class JobMetrics(Shown):
 
     validation: Metrics | None = None
     test: Metrics | None = None
+    calibration: Calibration | None = None
 
 
 class Gain(Shown):

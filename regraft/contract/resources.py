@@ -146,6 +146,7 @@ class ShownSpec(Shown, extra="allow"):
     strategy: ShownStrategy
     validation: JsonObject
     hyperparameters: JsonObject
+    evaluation: JsonObject = Field(default={})
     limits: JsonObject
     seed: int
     exports: list[str]

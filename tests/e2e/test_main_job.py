@@ -92,7 +92,7 @@ def test_the_bundle_answers_alone(client: Client, job: Job, tmp_path: Path) -> N
         text=True,
     )
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    right = sum(row["predictions"][0]["label"] == Path(row["path"]).parent.name for row in rows)
+    right = sum(row["label"] == Path(row["image"]).parent.name for row in rows)
     assert job.metrics is not None
     assert job.metrics.test is not None
     assert right == round(100 * job.metrics.test.accuracy)

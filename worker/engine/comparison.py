@@ -13,6 +13,7 @@ from regraft.contract.strategies import LinearProbe
 from worker.engine import evaluate, scratch
 from worker.engine.adapted import Adapted
 from worker.engine.backbone import Backbone
+from worker.engine.calibrate import quality
 from worker.engine.context import Context, Silent
 from worker.engine.explain import explanation
 from worker.engine.inputs import Inputs
@@ -98,6 +99,4 @@ def transfer_of(
 
 
 def _quality(given: Inputs, model: Adapted) -> Metrics | None:
-    images = given.parts.validation
-    truth = given.truth(images)
-    return evaluate.metrics(given.labels, truth, model.logits(images), model.head.temperature)
+    return quality(model, given, "validation")

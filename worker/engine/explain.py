@@ -3,8 +3,10 @@
 May import the contract and `splits`; no torch.
 """
 
-from regraft.contract.metrics import JobMetrics, Metrics, Transfer
+from regraft.contract.metrics import Calibration, JobMetrics, Metrics, Transfer
 from worker.engine.splits import Split
+
+_MAX_LISTED = 5
 
 
 def explanation(
@@ -19,6 +21,8 @@ def explanation(
     ]
     if metrics.test is not None:
         sentences.append(_quality(metrics.test, "test images", transfer))
+    if metrics.calibration is not None:
+        sentences += _calibration(metrics.calibration, metrics)
     if transfer.gain is not None and transfer.from_scratch is not None:
         sentences.append(_gain(transfer.gain.points, transfer.gain.interval, transfer.from_scratch))
     return " ".join(sentences)
@@ -43,6 +47,55 @@ def _only_cross_validated(transfer: Transfer) -> str:
         "No image was held out; when parts of the training images were left out in turn, "
         f"{scores[0]:.1%} of them were named right."
     )
+
+
+def _calibration(calibration: Calibration, metrics: JobMetrics) -> list[str]:
+    """Say what the probabilities are worth, and how many images are left to a person."""
+    part, what = metrics.test, "test images"
+    if part is None:
+        part, what = metrics.validation, "held-out images"
+    if calibration.temperature is None:
+        said = ["Its probabilities are not calibrated: there were too few images to do it on."]
+    else:
+        rests = {
+            "left_out": "training images left out for this",
+            "validation": "held-out images",
+            None: "images",
+        }[calibration.source]
+        counted = f"{calibration.num_images} " if calibration.num_images else "a few "
+        said = [f"Its probabilities were calibrated on {counted}{rests}{_error(part)}."]
+    if part is not None and part.abstention is not None:
+        said.append(_abstention(part, what, calibration))
+    return said
+
+
+def _error(part: Metrics | None) -> str:
+    """Say how far they still are from how often they are right, where enough images tell."""
+    if part is None or part.ece is None or part.ece_uncalibrated is None:
+        return ""
+    return (
+        f": on {part.num_images} other images they are off by {100 * part.ece:.1f} points on "
+        f"average, {100 * part.ece_uncalibrated:.1f} before"
+    )
+
+
+def _abstention(part: Metrics, what: str, calibration: Calibration) -> str:
+    wanted = f"{calibration.wanted_precision:.0%}"
+    without = [one.label for one in calibration.thresholds if one.threshold is None]
+    if len(without) == len(calibration.thresholds):
+        return f"No class was shown to reach a precision of {wanted}: it abstains from every image."
+    found = part.abstention
+    right = ""
+    if found is not None and found.accuracy is not None:
+        low, high = found.accuracy_interval
+        right = f", {found.accuracy:.1%} of them rightly (between {low:.1%} and {high:.1%})"
+    counted = found.num_answered if found is not None else 0
+    said = f"Where it wants to be right {wanted} of the time, it answers {counted} of "
+    said += f"{part.num_images} {what}{right}, and abstains from the rest"
+    if not without:
+        return f"{said}."
+    listed = ", ".join(without[:_MAX_LISTED]) + (", ..." if len(without) > _MAX_LISTED else "")
+    return f"{said}; {len(without)} classes were not shown to reach it: {listed}."
 
 
 def _gain(points: float, interval: tuple[float, float], other: Metrics) -> str:

@@ -84,10 +84,14 @@ def basis_of(features: Tensor) -> Basis:
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """Return the temperature that makes out-of-sample logits [n, c] most likely (Guo et al. 2017).
 
-    The loss is convex in 1 / temperature; Newton's method in its logarithm, kept in 0.05-20.
+    The loss is convex in 1 / temperature; Newton's method in its logarithm, kept in 0.05-20. Each
+    class is meant with (n + 1) / (n + 2), not 1 (Platt 1999): n images without a mistake do not
+    make the next one certain.
     """
     logits = logits.double()
+    doubt = 1 / (len(labels) + 2)
     target = logits.gather(1, labels[:, None])[:, 0]
+    target = (1 - doubt) * target + doubt * (logits.sum(dim=1) - target) / (logits.shape[1] - 1)
     log_beta = 0.0
     for _ in range(50):
         beta = float(torch.tensor(log_beta).exp())

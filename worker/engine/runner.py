@@ -4,19 +4,18 @@ May import torch, the contract and the engine's own modules.
 """
 
 import time
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 
-from regraft.contract.metrics import JobMetrics, Metrics
+from regraft.contract.metrics import JobMetrics
 from worker.engine import backbone as backbones
-from worker.engine import evaluate
+from worker.engine.adapted import Adapted
 from worker.engine.backbone import Backbone
+from worker.engine.calibrate import calibrated, quality
 from worker.engine.checkpoints import CheckpointFiles
 from worker.engine.comparison import baseline_of, compare_with_scratch, transfer_of
 from worker.engine.context import Context, Recorded
-from worker.engine.data import Image
 from worker.engine.delivery import deliver
 from worker.engine.export.model import Trained
 from worker.engine.features import Features
@@ -26,7 +25,7 @@ from worker.engine.messages import Done, Produced
 from worker.engine.runspec import RunSpec
 from worker.engine.source_training import Start, trained_on_source
 from worker.engine.splits import folds
-from worker.engine.strategies import STRATEGIES, Fitted, Task
+from worker.engine.strategies import STRATEGIES, Task
 
 
 class Result(NamedTuple):
@@ -55,16 +54,18 @@ def run(spec: RunSpec, context: Context) -> Result:
     start = _start(spec, task, given, context)
     fitted = STRATEGIES[asked.type](start.task, asked, start.context)
     seconds = time.perf_counter() - started
+    precision = spec.spec.evaluation.precision
     # What adapting needed: features of what is learned from alone, cached or not, and the head.
     share = given.num_learned / len(given.features.rows)
     budget = given.features.seconds * share + seconds
     comparison = compare_with_scratch(spec, backbone, given, budget, context)
     context.progress("evaluating", 0.88)
-    metrics = _metrics(given, fitted)
+    fitted = fitted._replace(model=calibrated(fitted.model, given, precision))
+    metrics = _metrics(given, fitted.model)
     for name, found in (("validation", metrics.validation), ("test", metrics.test)):
         if found is not None:
             context.metrics(0, **{f"{name}_accuracy": found.accuracy})
-    baseline = baseline_of(task, asked.type, fitted, context)
+    baseline = calibrated(baseline_of(task, asked.type, fitted, context), given, precision)
     told = fitted._replace(explanation=f"{origin(spec, given)}{fitted.explanation}")
     transfer = transfer_of(given, told, baseline, metrics, comparison)
     context.check()
@@ -121,10 +122,9 @@ def _task(spec: RunSpec, backbone: Backbone, given: Inputs, context: Context) ->
     )
 
 
-def _metrics(given: Inputs, fitted: Fitted) -> JobMetrics:
-    def of(images: Sequence[Image]) -> Metrics | None:
-        logits = fitted.model.logits(images)
-        truth = given.truth(images)
-        return evaluate.metrics(given.labels, truth, logits, fitted.model.head.temperature)
-
-    return JobMetrics(validation=of(given.parts.validation), test=of(given.parts.test))
+def _metrics(given: Inputs, model: Adapted) -> JobMetrics:
+    return JobMetrics(
+        validation=quality(model, given, "validation"),
+        test=quality(model, given, "test"),
+        calibration=model.calibration,
+    )

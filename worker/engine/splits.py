@@ -139,6 +139,14 @@ def _owed_to_training(groups: Sequence[_Group], held: set[str]) -> set[str]:
     return back
 
 
+def dealt(images: Sequence[Image], num_parts: int) -> list[int]:
+    """Return the part of each image, 0 to `num_parts` - 1: stratified, products kept whole."""
+    strata = _strata(_groups(images), 0)
+    ordered = (group.key for groups in strata.values() for group in groups)
+    part_of = {key: turn % num_parts for turn, key in enumerate(ordered)}
+    return [part_of[_key(image)] for image in images]
+
+
 def folds(images: Sequence[Image], seed: int) -> list[int]:
     """Return the fold of each image for cross-validation, -1 for those always trained on.
 

@@ -50,8 +50,9 @@ def folder(tmp_path: Path) -> Path:
     """An unpacked bundle."""
     folder = tmp_path / "bundle"
     folder.mkdir()
+    names = {"labels": ["red", "green", "blue"], "thresholds": [0.5, 0.999, None]}
     (folder / "model.onnx").write_bytes(reddest())
-    (folder / "labels.json").write_text(json.dumps({"labels": ["red", "green", "blue"]}))
+    (folder / "labels.json").write_text(json.dumps(names))
     (folder / "preprocess.json").write_text(json.dumps(SETTINGS))
     shutil.copy(SHIPPED, folder / "predict.py")
     return folder
@@ -86,6 +87,16 @@ def test_a_bundle_recognises_photos(bare: Run, bundle: Path, colours: Path) -> N
         assert result["probability"] > 0.9
         assert len(result["top"]) == 2
     assert len(ran.json["results"]) == 3
+
+
+def test_an_answer_below_its_threshold_is_marked(bare: Run, bundle: Path, colours: Path) -> None:
+    """Whoever acts on every label would act on those that are too often wrong."""
+    ran = bare("predict", bundle, colours, "--json")
+    abstained = {result["label"]: result["abstained"] for result in ran.json["results"]}
+    assert abstained == {"red": False, "green": True, "blue": True}
+    shown = bare("predict", bundle, colours / "red.png", colours / "green.png").out
+    assert "abstains, perhaps green" in shown
+    assert "perhaps red" not in shown
 
 
 def test_a_folder_does_as_well(bare: Run, folder: Path, colours: Path) -> None:

@@ -95,6 +95,13 @@ def test_a_bad_number_is_named_by_its_path(field: str, value: object) -> None:
     assert "auto" not in found.message
 
 
+@pytest.mark.parametrize("value", [0.49, 1.01, math.nan, "0.9", None, True])
+def test_a_wanted_precision_is_a_share_that_beats_a_coin(value: object) -> None:
+    """No threshold could ever reach it, or every one would."""
+    assert fault(evaluation={"precision": value}).param == "evaluation.precision"
+    assert JobSubmission(dataset=DATASET).spec().evaluation.precision == 0.95
+
+
 def test_the_message_is_about_the_branch_that_was_meant() -> None:
     """`must be 'auto'` would mislead whoever sent a number."""
     assert fault(hyperparameters={"epochs": -1}).code == "greater_than_equal"

@@ -1,5 +1,6 @@
 """Whole runs on real photos: what comes out, and how bad input ends."""
 
+import json
 import random
 import shutil
 from pathlib import Path
@@ -53,6 +54,29 @@ def test_real_products_are_recognised_far_above_chance(trained: TrainedRun) -> N
     assert done.metrics.test.ece is not None
     assert done.num_images == 220
     assert trained.recorder.values["test_accuracy"] == [done.metrics.test.accuracy]
+
+
+def test_what_is_said_of_probabilities_and_thresholds_is_what_was_measured(
+    trained: TrainedRun,
+) -> None:
+    """A merchant would automate by numbers that rest on nothing."""
+    metrics = trained.result.done.metrics
+    assert metrics.calibration is not None
+    assert (metrics.calibration.source, metrics.calibration.num_images) == ("left_out", 96)
+    assert metrics.test is not None
+    assert metrics.test.abstention is not None
+    assert 0 < metrics.test.abstention.coverage < 1
+    assert (metrics.test.abstention.accuracy or 0) >= metrics.test.accuracy
+    explanation = trained.result.done.transfer.explanation
+    for words in (
+        "calibrated on 96 training images left out",
+        f"it answers {metrics.test.abstention.num_answered} of 100 test images",
+    ):
+        assert words in explanation
+    names = json.loads((trained.folder / "labels.json").read_text())
+    assert names["thresholds"] == [one.threshold for one in metrics.calibration.thresholds]
+    stored = json.loads((trained.folder / "metrics.json").read_text())
+    assert stored["metrics"] == metrics.model_dump(mode="json")
 
 
 def test_the_gain_over_training_from_scratch_is_on_the_same_images(trained: TrainedRun) -> None:
@@ -232,6 +256,10 @@ def test_a_fine_tuned_model_is_the_merchants_own_and_answers_as_trained(
     assert result.done.transfer.candidates[0].hyperparameters["epochs"] == 2
     plain = run(make_spec(tmp_path / "plain", data, None, exports=[]), Context()).done
     assert result.done.transfer.baseline == plain.metrics.validation
+    calibration = result.done.metrics.calibration
+    assert calibration is not None
+    assert (calibration.source, calibration.temperature) == (None, None)
+    assert "not calibrated: there were too few images" in result.done.transfer.explanation
     fractions = [fraction for _, fraction in recorder.steps]
     assert fractions == sorted(fractions)
 

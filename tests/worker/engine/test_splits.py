@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.engine.data import Image
-from worker.engine.splits import MAX_FOLDS, folds, split
+from worker.engine.splits import MAX_FOLDS, dealt, folds, split
 
 
 def _image(number: int, label: str, group: str | None = None, part: str | None = None) -> Image:
@@ -100,6 +100,22 @@ def test_every_fold_leaves_every_class_in_training(images: list[Image], seed: in
     for fold in set(numbers) - {-1}:
         left = {i.label for i, number in zip(images, numbers, strict=True) if number != fold}
         assert left == {image.label for image in images}
+
+
+@given(_catalogues(), st.integers(1, 5))
+def test_parts_are_even_in_each_class_and_keep_products_whole(
+    images: list[Image], num_parts: int
+) -> None:
+    """A calibration would be judged on photos of products that it was fitted on."""
+    parts = dealt(images, num_parts)
+    products: dict[str | None, set[int]] = {}
+    for image, part in zip(images, parts, strict=True):
+        products.setdefault(image.group, set()).add(part)
+    assert all(len(found) == 1 for found in products.values())
+    for label in "abc":
+        groups = {i.group: p for i, p in zip(images, parts, strict=True) if i.label == label}
+        sizes = [list(groups.values()).count(number) for number in range(num_parts)]
+        assert max(sizes) - min(sizes) <= 1
 
 
 def test_one_photo_of_each_class_cannot_be_cross_validated() -> None:

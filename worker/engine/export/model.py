@@ -45,7 +45,7 @@ def model_files(
     files = [
         _safetensors(trained, parts, blobs),
         _head_alone(trained, blobs),
-        _json_file("labels.json", {"labels": trained.labels}, blobs),
+        _json_file("labels.json", label_facts(trained), blobs),
         _json_file("preprocess.json", preprocess_facts(trained), blobs),
         _json_file("metrics.json", _quality(trained), blobs),
     ]
@@ -55,6 +55,20 @@ def model_files(
         files.append(model_file("predict.py", [blobs.refer(PREDICTOR, shared=True)]))
     files += [model_file(name, [blobs.keep(content)]) for name, content in documents]
     return [*files, bundle(BUNDLE, files, blobs)]
+
+
+def label_facts(trained: Trained) -> dict[str, object]:
+    """Return the labels in the order of the outputs, and from which probability each is answered.
+
+    A null threshold means that the model never answers with the label (see `calibrate`).
+    """
+    calibration = trained.model.calibration
+    found = [one.threshold for one in calibration.thresholds] if calibration else []
+    return {
+        "labels": trained.labels,
+        "thresholds": found or [None] * len(trained.labels),
+        "wanted_precision": calibration and calibration.wanted_precision,
+    }
 
 
 def preprocess_facts(trained: Trained) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Recognise products with the model in this folder: `python predict.py photo.jpg folder/`.
 
 Needs onnxruntime, numpy and Pillow, nothing else. Reads `model.onnx`, `labels.json` and
-`preprocess.json` beside it. To use it from Python: `Predictor().classify([jpeg_bytes])`.
+`preprocess.json` beside it. To use it from Python: `Predictor().answer([jpeg_bytes])`.
 """
 
 import argparse
@@ -53,6 +53,15 @@ class Guess(TypedDict):
 
     label: str
     probability: float
+
+
+class Answer(TypedDict):
+    """The likeliest label, whether it is too unlikely to be answered, and the likeliest few."""
+
+    label: str
+    probability: float
+    abstained: bool
+    top: list[Guess]
 
 
 def prepare(data: bytes, settings: Settings) -> Floats:
@@ -121,7 +130,9 @@ class Predictor:
 
     def __init__(self, folder: Path | None = None, num_threads: int = 0) -> None:
         folder = folder or Path(__file__).resolve().parent
-        self.labels: list[str] = _read(folder / "labels.json")["labels"]
+        names = _read(folder / "labels.json")
+        self.labels: list[str] = names["labels"]
+        self.thresholds: list[float | None] = names["thresholds"]
         self.settings: Settings = _read(folder / "preprocess.json")
         runtime: Any = onnxruntime
         options = runtime.SessionOptions()
@@ -142,13 +153,24 @@ class Predictor:
             rows.append(self._session.run(["probabilities"], {"images": batch})[0])
         return np.concatenate(rows)
 
-    def classify(self, images: Sequence[bytes], top: int = 3) -> list[list[Guess]]:
-        """Return the `top` most likely labels of each encoded image, best first."""
-        answers: list[list[Guess]] = []
-        for row in self.probabilities(images):
-            best = np.argsort(-row, kind="stable")[:top]
-            answers.append([{"label": self.labels[i], "probability": float(row[i])} for i in best])
-        return answers
+    def answer(self, images: Sequence[bytes], top: int = 3) -> list[Answer]:
+        """Return the answer to each encoded image, with its `top` likeliest labels, best first.
+
+        It abstains below the threshold of its label, and always where the label has none: then
+        nothing has shown that it is right often enough.
+        """
+        return [self._answer(row, top) for row in self.probabilities(images)]
+
+    def _answer(self, row: Floats, top: int) -> Answer:
+        order = [int(number) for number in np.argsort(-row, kind="stable")]
+        best, threshold = order[0], self.thresholds[order[0]]
+        probability = float(row[best])
+        return {
+            "label": self.labels[best],
+            "probability": probability,
+            "abstained": threshold is None or probability < threshold,
+            "top": [{"label": self.labels[i], "probability": float(row[i])} for i in order[:top]],
+        }
 
 
 def _read(path: Path) -> Any:
@@ -173,11 +195,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _line(path: Path, guesses: list[Guess], as_json: bool) -> str:
+def _line(path: Path, answer: Answer, as_json: bool) -> str:
     if as_json:
-        return json.dumps({"path": str(path), "predictions": guesses}, ensure_ascii=False)
-    shown = "  ".join(f"{guess['label']} {guess['probability']:.1%}" for guess in guesses)
-    return f"{path}: {shown}"
+        return json.dumps({"image": str(path), **answer}, ensure_ascii=False)
+    shown = "  ".join(f"{guess['label']} {guess['probability']:.1%}" for guess in answer["top"])
+    return f"{path}: {'abstains, perhaps ' if answer['abstained'] else ''}{shown}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -187,12 +209,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     failed = False
     for path in find_images(arguments.paths):
         try:
-            guesses = predictor.classify([path.read_bytes()], arguments.top)[0]
+            answer = predictor.answer([path.read_bytes()], arguments.top)[0]
         except (OSError, ValueError) as error:
             sys.stderr.write(f"{path}: {error}\n")
             failed = True
         else:
-            sys.stdout.write(_line(path, guesses, arguments.json) + "\n")
+            sys.stdout.write(_line(path, answer, arguments.json) + "\n")
     return int(failed)
 
 

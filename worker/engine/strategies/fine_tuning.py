@@ -13,7 +13,7 @@ from torch import nn
 
 from regraft.contract.metrics import Candidate
 from regraft.contract.strategies import FineTuning, FullFinetune, L2Sp, LpFt, PartialFinetune
-from worker.engine.adapted import Adapted
+from worker.engine.adapted import Adapted, LeftOut
 from worker.engine.context import Context, Silent
 from worker.engine.device import device
 from worker.engine.head import Head, fit_temperature
@@ -139,12 +139,12 @@ def _fitted(
 ) -> Fitted:
     """Return the trained network as a model, with what is known of it."""
     backbone, head = state.network.adapted()
-    score = interval = None
+    score = interval = left_out = None
     reason = "as asked for; no images were held back to score it"
     if plan.held is not None and state.best.weights is not None:
         labels = plan.held.labelled.labels
-        temperature = fit_temperature(judged(state, plan.held.labelled), labels)
-        head = head._replace(temperature=temperature)
+        left_out = LeftOut(judged(state, plan.held.labelled), labels)
+        head = head._replace(temperature=fit_temperature(*left_out))
         score, interval = state.best.right / len(labels), wilson(state.best.right, len(labels))
         reason = f"the best of its epochs, number {state.best.epoch + 1}, on images held back"
     candidate = Candidate(
@@ -155,7 +155,8 @@ def _fitted(
         chosen=True,
         reason=reason,
     )
-    model = Adapted(backbone, head, TunedFeatures(backbone, context), is_frozen=False)
+    features = TunedFeatures(backbone, context)
+    model = Adapted(backbone, head, features, is_frozen=False, left_out=left_out)
     return Fitted(model, [candidate], _explained(name, state))
 
 

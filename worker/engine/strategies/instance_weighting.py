@@ -58,7 +58,9 @@ def instance_weighting(task: Task, options: InstanceWeighting, context: Context)
     left_out = len(source.images) - len(shared.images)
     text = f"{len(shared.images)} source images were weighted by {options.weighting}"
     text += f", and {left_out} of other classes left out. " if left_out else ". "
-    model = Adapted(task.backbone, solved.head, task.features, is_frozen=True)
+    model = Adapted(
+        task.backbone, solved.head, task.features, is_frozen=True, left_out=solved.left_out
+    )
     return Fitted(model, candidates, text + solved.explanation)
 
 

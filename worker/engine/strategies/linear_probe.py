@@ -16,7 +16,7 @@ from regraft.contract.errors import ErrorCode
 from regraft.contract.job import Hyperparameters
 from regraft.contract.metrics import Candidate
 from regraft.contract.strategies import LinearProbe
-from worker.engine.adapted import Adapted
+from worker.engine.adapted import Adapted, LeftOut
 from worker.engine.context import Context
 from worker.engine.failures import EngineError
 from worker.engine.head import Basis, Head, basis_of, fit_temperature
@@ -55,11 +55,15 @@ class Material(NamedTuple):
 
 
 class Solved(NamedTuple):
-    """The head, every penalty tried with its score, and what was tried in one sentence."""
+    """The head, every penalty tried with its score, and what was tried in one sentence.
+
+    `left_out` is what heads of the chosen penalty say of the images they did not see.
+    """
 
     head: Head
     candidates: list[Candidate]
     explanation: str
+    left_out: LeftOut | None
 
 
 class _Scores(NamedTuple):
@@ -76,7 +80,9 @@ def linear_probe(task: Task, options: LinearProbe, context: Context) -> Fitted:
     """Return the frozen backbone with the head that `solve_head` finds; there are no options."""
     del options
     solved = solve_head(material_of(task), task.wanted, context)
-    model = Adapted(task.backbone, solved.head, task.features, is_frozen=True)
+    model = Adapted(
+        task.backbone, solved.head, task.features, is_frozen=True, left_out=solved.left_out
+    )
     return Fitted(model, solved.candidates, solved.explanation)
 
 
@@ -102,10 +108,11 @@ def solve_head(material: Material, wanted: Hyperparameters, context: Context) ->
     penalty = best.penalty if best else default
     context.progress("training", 0.70)
     solution = _solve_one(material, basis, penalty, limit, context)
-    temperature = _temperature(material, best)
+    left_out = best and LeftOut(best.logits, material.labels[material.folds >= 0])
+    temperature = fit_temperature(*left_out) if left_out else None
     head = basis.head(solution.weights[0], solution.biases[0], temperature)
     candidates = _candidates(scores, best, penalty, seconds)
-    return Solved(head, candidates, _explained(scores, penalty, grid))
+    return Solved(head, candidates, _explained(scores, penalty, grid), left_out)
 
 
 def _best(scores: Sequence[_Scores]) -> _Scores | None:
@@ -190,12 +197,6 @@ def _checked(solutions: Solutions) -> Solutions:
     if not bool(solutions.logits.isfinite().all()):
         raise EngineError(ErrorCode.DIVERGED, "The head's logits are no longer finite numbers.")
     return solutions
-
-
-def _temperature(material: Material, best: _Scores | None) -> float | None:
-    if best is None:
-        return None
-    return fit_temperature(best.logits, material.labels[material.folds >= 0])
 
 
 def _candidates(

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 from regraft.contract.errors import ErrorCode
 from regraft.contract.metrics import Candidate
 from regraft.contract.strategies import Prototype
-from worker.engine.adapted import Adapted
+from worker.engine.adapted import Adapted, LeftOut
 from worker.engine.context import Context
 from worker.engine.failures import EngineError
 from worker.engine.head import Head, fit_temperature
@@ -30,11 +30,12 @@ def prototype(task: Task, options: Prototype, context: Context) -> Fitted:
     head = prototype_head(material)
     found = _out_of_fold(material)
     truth = material.labels[material.folds >= 0]
-    score = interval = None
+    score = interval = left_out = None
     if found is not None:
         right = int((found.argmax(dim=1) == truth).sum())
         score, interval = right / len(truth), wilson(right, len(truth))
-        head = head._replace(temperature=fit_temperature(found, truth))
+        left_out = LeftOut(found, truth)
+        head = head._replace(temperature=fit_temperature(*left_out))
         context.metrics(0, cv_accuracy=score)
     candidate = Candidate(
         strategy="prototype",
@@ -44,7 +45,7 @@ def prototype(task: Task, options: Prototype, context: Context) -> Fitted:
         chosen=True,
         reason="as asked for; there is nothing to choose",
     )
-    model = Adapted(task.backbone, head, task.features, is_frozen=True)
+    model = Adapted(task.backbone, head, task.features, is_frozen=True, left_out=left_out)
     sentence = "Each class is the mean of its images' features; nothing was trained."
     return Fitted(model, [candidate], sentence)
 

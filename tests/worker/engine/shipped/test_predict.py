@@ -45,13 +45,19 @@ def test_it_classifies_held_out_photos_about_as_well_as_the_job_said(
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == 100
-    assert all(len(answer["predictions"]) == 2 for answer in answers)
-    right = sum(
-        answer["predictions"][0]["label"] == Path(answer["path"]).parent.name for answer in answers
-    )
+    assert all(len(answer["top"]) == 2 for answer in answers)
+    right = sum(answer["label"] == Path(answer["image"]).parent.name for answer in answers)
     test = trained.result.done.metrics.test
     assert test is not None
     assert abs(right - test.accuracy * 100) <= 1
+    answered = [answer for answer in answers if not answer["abstained"]]
+    assert test.abstention is not None
+    assert 0 < len(answered) < 100
+    assert abs(len(answered) - test.abstention.num_answered) <= 1
+    lowest = {one.label: one.threshold for one in test.per_class}
+    for answer in answers:
+        threshold = lowest[answer["label"]]
+        assert answer["abstained"] == (threshold is None or answer["probability"] < threshold)
 
 
 def test_it_needs_nothing_but_what_it_says(unpacked: Path) -> None:
@@ -104,4 +110,4 @@ def test_one_broken_photo_is_named_and_the_others_are_answered(
 def test_no_photos_give_no_rows(unpacked: Path) -> None:
     """A loop over an empty basket would crash the caller."""
     assert Predictor(unpacked).probabilities([]).shape == (0, 4)
-    assert Predictor(unpacked).classify([]) == []
+    assert Predictor(unpacked).answer([]) == []
