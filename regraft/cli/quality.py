@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from regraft.contract.metrics import Calibration, Gain, JobMetrics, Metrics, Transfer
+from regraft.contract.metrics import Calibration, Gain, JobMetrics, Leaks, Metrics, Transfer
 from regraft.contract.validation import printable
 
 _LONGEST = 1000
@@ -34,6 +34,7 @@ def quality(metrics: JobMetrics, transfer: Transfer | None) -> Sequence[Renderab
         parts.append(_accuracies([*measured, *others]))
     if metrics.calibration is not None:
         parts.append(_calibration(metrics.calibration))
+    parts += [_leaks(one) for one in metrics.leaks]
     if measured:
         parts.append(_classes(measured[0][1]))
     return [*parts, *(_verdict(transfer) if transfer else [])]
@@ -84,6 +85,14 @@ def _calibration(it: Calibration) -> Text:
     source = {"left_out": "training images left out", "validation": "held-out images"}
     rests = f"{it.num_images} {source[it.source]}" if it.source else "a few images"
     return Text(f"Probabilities: calibrated on {rests}; {wanted}")
+
+
+def _leaks(it: Leaks) -> Text:
+    """Return in one line what nearly equal images do to an accuracy."""
+    said = f"{it.num_images} {it.part} images nearly equal images learned from"
+    return Text(
+        f"{said}; on the other {it.num_others}: {points(it.accuracy_without)}", style="yellow"
+    )
 
 
 def _classes(part: Metrics) -> Table:

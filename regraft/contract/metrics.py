@@ -102,12 +102,38 @@ class Calibration(Shown):
     thresholds: list[Threshold]
 
 
+class LeakedImage(Shown):
+    """A measured image, by its name, and the one learned from that it nearly equals."""
+
+    image: str
+    learned: str
+
+
+class Leaks(Shown):
+    """Images of one part that nearly equal images learned from: what they prove is little.
+
+    They are part of the metrics. `accuracy_without` is the accuracy on the `num_others` other
+    images, with Wilson's interval at 95%; null where there are none. At most 10 examples.
+    """
+
+    part: Literal["validation", "test"]
+    num_images: int
+    examples: list[LeakedImage]
+    num_others: int
+    accuracy_without: float | None
+    accuracy_without_interval: tuple[float, float]
+
+
 class JobMetrics(Shown):
-    """Metrics on held-out images, and on the test dataset where the job names one."""
+    """Metrics on held-out images, and on the test dataset where the job names one.
+
+    `leaks` has an entry for each part with images that nearly equal one that was learned from.
+    """
 
     validation: Metrics | None = None
     test: Metrics | None = None
     calibration: Calibration | None = None
+    leaks: list[Leaks] = []
 
 
 class Gain(Shown):

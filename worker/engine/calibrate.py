@@ -11,9 +11,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from regraft.contract.metrics import Calibration, Metrics, Threshold
+from regraft.contract.metrics import (
+    Calibration,
+    JobMetrics,
+    LeakedImage,
+    Leaks,
+    Metrics,
+    Threshold,
+)
 from worker.engine import evaluate
 from worker.engine.adapted import Adapted, LeftOut
+from worker.engine.data import Image
 from worker.engine.evaluate import MIN_IMAGES, Answers
 from worker.engine.head import fit_temperature
 from worker.engine.inputs import Inputs
@@ -21,9 +29,12 @@ from worker.engine.intervals import wilson
 from worker.engine.splits import dealt
 
 MIN_ANSWERED = 10  # answers with a label that its threshold must rest on
+_MAX_EXAMPLES = 10
 _PARTS = 5  # that held-out images are dealt into where they are calibrated on themselves
 _ROUNDING = 1e-9
 _STEPS = 10_000  # thresholds are whole multiples of 1 / _STEPS
+
+Part = Literal["validation", "test"]
 
 
 def calibrated(model: Adapted, given: Inputs, precision: float) -> Adapted:
@@ -122,9 +133,46 @@ def warmed(logits: Tensor, temperature: float | None) -> Tensor:
     return logits.double() / (temperature or 1.0)
 
 
-def quality(model: Adapted, given: Inputs, part: Literal["validation", "test"]) -> Metrics | None:
+def measured(model: Adapted, given: Inputs) -> JobMetrics:
+    """Return all that is measured of a model."""
+    parts: tuple[Part, ...] = ("validation", "test")
+    found = [_leaks(model, given, part) for part in parts]
+    return JobMetrics(
+        validation=quality(model, given, "validation"),
+        test=quality(model, given, "test"),
+        calibration=model.calibration,
+        leaks=[one for one in found if one is not None],
+    )
+
+
+def _leaks(model: Adapted, given: Inputs, part: Part) -> Leaks | None:
+    """Return what the images of a part are worth without those that nearly equal a learned one."""
+    images = _images(given, part)
+    leaked = [image for image in images if image.sha256 in given.leaks]
+    if not leaked:
+        return None
+    others = [image for image in images if image.sha256 not in given.leaks]
+    right = int((model.logits(others).argmax(dim=1) == given.truth(others)).sum())
+    return Leaks(
+        part=part,
+        num_images=len(leaked),
+        examples=[
+            LeakedImage(image=image.name, learned=given.leaks[image.sha256].name)
+            for image in leaked[:_MAX_EXAMPLES]
+        ],
+        num_others=len(others),
+        accuracy_without=right / len(others) if others else None,
+        accuracy_without_interval=wilson(right, len(others)),
+    )
+
+
+def _images(given: Inputs, part: Part) -> list[Image]:
+    return given.parts.validation if part == "validation" else given.parts.test
+
+
+def quality(model: Adapted, given: Inputs, part: Part) -> Metrics | None:
     """Return the metrics of a calibrated model on held-out images; null where there are none."""
-    images = given.parts.validation if part == "validation" else given.parts.test
+    images = _images(given, part)
     rows = LeftOut(model.logits(images), given.truth(images))
     if model.calibration is None:
         return evaluate.metrics(given.labels, rows.labels, rows.logits)

@@ -3,7 +3,7 @@
 May import the contract and `splits`; no torch.
 """
 
-from regraft.contract.metrics import Calibration, JobMetrics, Metrics, Transfer
+from regraft.contract.metrics import Calibration, JobMetrics, Leaks, Metrics, Transfer
 from worker.engine.splits import Split
 
 _MAX_LISTED = 5
@@ -23,6 +23,7 @@ def explanation(
         sentences.append(_quality(metrics.test, "test images", transfer))
     if metrics.calibration is not None:
         sentences += _calibration(metrics.calibration, metrics)
+    sentences += [_leaks(one) for one in metrics.leaks]
     if transfer.gain is not None and transfer.from_scratch is not None:
         sentences.append(_gain(transfer.gain.points, transfer.gain.interval, transfer.from_scratch))
     return " ".join(sentences)
@@ -96,6 +97,18 @@ def _abstention(part: Metrics, what: str, calibration: Calibration) -> str:
         return f"{said}."
     listed = ", ".join(without[:_MAX_LISTED]) + (", ..." if len(without) > _MAX_LISTED else "")
     return f"{said}; {len(without)} classes were not shown to reach it: {listed}."
+
+
+def _leaks(leaks: Leaks) -> str:
+    what = {"validation": "held-out", "test": "test"}[leaks.part]
+    said = f"{leaks.num_images} {what} images nearly equal images that it learned from"
+    if leaks.accuracy_without is None:
+        return f"{said}: there is no other to measure it on."
+    low, high = leaks.accuracy_without_interval
+    return (
+        f"{said}; on the other {leaks.num_others} its accuracy is {leaks.accuracy_without:.1%} "
+        f"(between {low:.1%} and {high:.1%})."
+    )
 
 
 def _gain(points: float, interval: tuple[float, float], other: Metrics) -> str:

@@ -1,7 +1,8 @@
 """Features that were computed before, by image hash: packs in a folder that may be deleted.
 
-A pack is a safetensors file: `features` [n, d] in fp16, the images' hashes and a hash of it all
-in its metadata. A pack that does not match its hash is dropped. May import torch, safetensors.
+A pack is a safetensors file: `features` [n, d] in fp16, `looks` [n, 768] (see `duplicates`), the
+images' hashes and a hash of it all in its metadata. A pack that does not match its hash is
+dropped. May import torch, safetensors.
 """
 
 import hashlib
@@ -19,9 +20,10 @@ from worker.engine.weights import tensor_bytes
 
 
 class Found(NamedTuple):
-    """Cached rows [d] by image hash, the seconds their computing took, and packs dropped."""
+    """Cached rows [d] and looks by image hash, the seconds they took, and packs dropped."""
 
     rows: dict[str, Tensor]
+    looks: dict[str, Tensor]
     seconds: float
     dropped: list[str]
 
@@ -38,41 +40,49 @@ class FeatureCache:
         """Return the rows of those images that are cached."""
         missing = set(wanted)
         rows: dict[str, Tensor] = {}
+        looks: dict[str, Tensor] = {}
         seconds = 0.0
         dropped: list[str] = []
         for path in sorted(self.folder.glob("*.safetensors")) if missing else ():
             try:
-                hashes, features, cost = self._read(path)
+                hashes, features, seen, cost = self._read(path)
             except (OSError, SafetensorError, ValueError, KeyError):
                 path.unlink(missing_ok=True)
                 dropped.append(path.name)
                 continue
             hits = [number for number, name in enumerate(hashes) if name in missing]
             rows.update((hashes[number], features[number]) for number in hits)
+            looks.update((hashes[number], seen[number]) for number in hits)
             missing.difference_update(hashes)
             seconds += cost * len(hits) / max(1, len(hashes))
-        return Found(rows, seconds, dropped)
+        return Found(rows, looks, seconds, dropped)
 
-    def _read(self, path: Path) -> tuple[list[str], Tensor, float]:
+    def _read(self, path: Path) -> tuple[list[str], Tensor, Tensor, float]:
         with safe_open(path, framework="pt") as pack:
             metadata = pack.metadata() or {}
-            features = pack.get_tensor("features")
+            features, looks = pack.get_tensor("features"), pack.get_tensor("looks")
         hashes: list[str] = json.loads(metadata["images"])
-        if metadata["key"] != self.key or len(hashes) != len(features):
+        if metadata["key"] != self.key or not len(hashes) == len(features) == len(looks):
             raise ValueError("the pack is of another key")
-        if metadata["content"] != _content_hash(metadata["images"], tensor_bytes(features)):
+        values = tensor_bytes(features) + tensor_bytes(looks)
+        if metadata["content"] != _content_hash(metadata["images"], values):
             raise ValueError("the pack's bytes have changed")
-        return hashes, features, float(metadata["seconds"])
+        return hashes, features, looks, float(metadata["seconds"])
 
-    def add(self, hashes: list[str], features: Tensor, seconds: float) -> Path:
-        """Store fp16 features [n, d] of n images, and the seconds they took; return the pack."""
-        images, values = json.dumps(hashes), tensor_bytes(features)
+    def add(self, hashes: list[str], features: Tensor, looks: Tensor, seconds: float) -> Path:
+        """Store fp16 features [n, d] and looks of n images, and the seconds; return the pack."""
+        images, first = json.dumps(hashes), tensor_bytes(features)
+        second = tensor_bytes(looks)
+        values = first + second
         content = _content_hash(images, values)
         metadata = {"key": self.key, "images": images, "content": content}
         metadata["seconds"] = f"{seconds:.4f}"
-        entry = Entry("features", "F16", tuple(features.shape), len(values))
+        entries = [
+            Entry("features", "F16", tuple(features.shape), len(first)),
+            Entry("looks", "U8", tuple(looks.shape), len(second)),
+        ]
         path = self.folder / f"{content[:32]}.safetensors"
-        write_whole(path, [header([entry], metadata), values])
+        write_whole(path, [header(entries, metadata), values])
         return path
 
 

@@ -30,10 +30,12 @@ class Features(NamedTuple):
     """What is known of a set of images.
 
     `rows` holds an fp16 row [d] for each readable image by hash; the same values whether they
-    came from the cache or not. `seconds` is what computing all of them costs, cached or not.
+    came from the cache or not, `looks` what `duplicates` compares them by. `seconds` is what
+    computing all of them costs, cached or not.
     """
 
     rows: dict[str, Tensor]
+    looks: dict[str, Tensor]
     unreadable: dict[str, str]
     seconds: float
     computed: int
@@ -90,9 +92,10 @@ class Extractor:
         missing = [image for image in unique if image.sha256 not in found.rows]
         if found.rows:
             self._context.event(f"Features of {len(found.rows)} images were computed before.")
-        fresh, unreadable, seconds = self._compute(missing, len(unique))
+        fresh, looks, unreadable, seconds = self._compute(missing, len(unique))
         return Features(
             rows=found.rows | fresh,
+            looks=found.looks | looks,
             unreadable=unreadable,
             seconds=found.seconds + seconds,
             computed=len(fresh),
@@ -101,9 +104,10 @@ class Extractor:
 
     def _compute(
         self, images: Sequence[Image], total: int
-    ) -> tuple[dict[str, Tensor], dict[str, str], float]:
-        """Return new rows, unreadable images and the seconds it took, storing packs on the way."""
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, str], float]:
+        """Return new rows, looks, unreadable images and the seconds; store packs on the way."""
         rows: dict[str, Tensor] = {}
+        looks: dict[str, Tensor] = {}
         unreadable: dict[str, str] = {}
         pending: list[str] = []
         done = total - len(images)
@@ -115,22 +119,31 @@ class Extractor:
                 unreadable |= batch.unreadable
                 names = [image.sha256 for image in batch.images]
                 rows.update(zip(names, self._forward(batch.pixels), strict=True))
+                looks.update(zip(names, batch.looks, strict=True))
                 pending += names
                 done += len(names) + len(batch.unreadable)
                 self._context.progress("features", 0.60 - 0.55 * (1 - done / total), done, total)
                 now = time.perf_counter()
                 self._context.metrics(done, images_per_second=len(rows) / (now - started))
                 if len(pending) >= _PACK_SIZE:
-                    self._store(pending, rows, now - stored)
+                    self._store(pending, rows, looks, now - stored)
                     pending, stored = [], now
         finally:
             # A cancelled run has paid for these: the next one finds them.
-            self._store(pending, rows, time.perf_counter() - stored)
-        return rows, unreadable, time.perf_counter() - started
+            self._store(pending, rows, looks, time.perf_counter() - stored)
+        return rows, looks, unreadable, time.perf_counter() - started
 
-    def _store(self, names: list[str], rows: dict[str, Tensor], seconds: float) -> None:
+    def _store(
+        self,
+        names: list[str],
+        rows: dict[str, Tensor],
+        looks: dict[str, Tensor],
+        seconds: float,
+    ) -> None:
         if names:
-            self._cache.add(names, torch.stack([rows[name] for name in names]), seconds)
+            features = torch.stack([rows[name] for name in names])
+            seen = torch.stack([looks[name] for name in names])
+            self._cache.add(names, features, seen, seconds)
 
     def _forward(self, pixels: Tensor) -> Tensor:
         """Return fp16 features [n, d], in smaller pieces where memory does not suffice."""

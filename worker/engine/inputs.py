@@ -15,6 +15,7 @@ from worker.engine import data as datasets
 from worker.engine.backbone import Backbone
 from worker.engine.context import Context
 from worker.engine.data import Image, without_labels
+from worker.engine.duplicates import ALIKE, grouped, leaked
 from worker.engine.failures import EngineError
 from worker.engine.features import DEFAULT_BATCH, Extractor, Features, cache_of
 from worker.engine.runspec import DataSource, RunSpec
@@ -22,12 +23,14 @@ from worker.engine.splits import Split, split
 from worker.engine.strategies.base import Source
 
 MIN_CLASSES = 2
+_MAX_NAMED = 10
 
 
 class Inputs(NamedTuple):
     """The dataset's images in parts, other images to learn from, features of all, the labels.
 
-    `labels` are the target's in order; no image of `source` or `unlabelled` is held out.
+    `labels` are the target's in order; no image of `source` or `unlabelled` is held out. `leaks`
+    are the held-out and test images, by hash, that nearly equal one that is learned from.
     """
 
     parts: Split
@@ -35,6 +38,7 @@ class Inputs(NamedTuple):
     labels: list[str]
     source: Source | None
     unlabelled: list[Image]
+    leaks: dict[str, Image]
 
     @property
     def num_learned(self) -> int:
@@ -71,14 +75,15 @@ def read_inputs(spec: RunSpec, backbone: Backbone, context: Context) -> Inputs:
     every = [image for part in given for image in part]
     features = extractor(spec, backbone, context).extract(every)
     _report_unreadable(features, context)
-    parts = _split(spec, given, features)
+    parts = _split(spec, given, features, context)
     labels = sorted({image.label or "" for image in parts.train})
     _require_classes(set(labels), "dataset")
     _require_known(labels, parts.validation, "dataset")
     _require_known(labels, parts.test, "test_dataset" if spec.test_data else "dataset")
     learned = _not_held_out(given, parts, features, context)
     source = _source(spec, learned, labels) if spec.source_data else None
-    return Inputs(parts, features, labels, source, learned.unlabelled)
+    leaks = _leaks(parts, learned, features, context)
+    return Inputs(parts, features, labels, source, learned.unlabelled, leaks)
 
 
 def extractor(spec: RunSpec, backbone: Backbone, context: Context) -> Extractor:
@@ -102,10 +107,28 @@ def _read(spec: RunSpec, context: Context) -> _Given:
     )
 
 
-def _split(spec: RunSpec, given: _Given, features: Features) -> Split:
+def _split(spec: RunSpec, given: _Given, features: Features, context: Context) -> Split:
     validation = spec.spec.validation
-    parts = split(_readable(given.images, features), validation.fraction, validation.seed)
+    images = grouped(_readable(given.images, features), features.looks, context.check)
+    count = sum((image.group or "").startswith(ALIKE) for image in images)
+    if count:
+        context.event(f"Kept on one side of the split: {count} images that are nearly equal.")
+    parts = split(images, validation.fraction, validation.seed)
     return parts._replace(test=_readable(given.tests, features)) if spec.test_data else parts
+
+
+def _leaks(parts: Split, given: _Given, features: Features, context: Context) -> dict[str, Image]:
+    """Return the held-out images that nearly equal one that is learned from, and say so."""
+    learned = [*parts.train, *given.source, *given.unlabelled]
+    found: dict[str, Image] = {}
+    for name, images in (("held-out", parts.validation), ("test", parts.test)):
+        here = leaked(images, learned, features.looks, context.check)
+        if here:
+            names = [image.name for image in images if image.sha256 in here][:_MAX_NAMED]
+            message = f"{len(here)} {name} images nearly equal images that are learned from"
+            context.event(f"{message}, such as {names[0]}.", "warn", leaks=len(here), images=names)
+        found |= here
+    return found
 
 
 def _not_held_out(given: _Given, parts: Split, features: Features, context: Context) -> _Given:

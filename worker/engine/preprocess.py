@@ -1,6 +1,6 @@
 """From encoded images to batches of input tensors, by the function that the bundle ships.
 
-There is one definition of preprocessing, `shipped.predict.prepare`; this module feeds it from
+There is one definition of preprocessing, `prepare` of `shipped.predict`; this module feeds it from
 threads. May import torch, numpy, Pillow and the contract.
 """
 
@@ -16,7 +16,8 @@ import torch
 
 from regraft.contract.catalog import BackboneRecord
 from worker.engine.data import Image
-from worker.engine.shipped.predict import Bytes, Floats, Settings, prepare, square
+from worker.engine.duplicates import LOOK, look
+from worker.engine.shipped.predict import Bytes, Floats, Settings, normalised, square
 
 _THREADS = 2
 _AHEAD = 96  # images decoded before they are needed
@@ -35,14 +36,18 @@ def settings_of(record: BackboneRecord) -> Settings:
 
 def fingerprint(settings: Settings) -> dict[str, object]:
     """Return all that decides the pixels: the settings, the decoder and its version."""
-    return {**settings, "decoder": f"pillow {PIL.__version__}, draft 2x", "version": 1}
+    return {**settings, "decoder": f"pillow {PIL.__version__}, draft 2x", "version": 2}
 
 
 class Batch(NamedTuple):
-    """Images that could be read, their tensors [n, 3, size, size], and those that could not."""
+    """Images that could be read, their tensors [n, 3, size, size], and those that could not.
+
+    `looks` [n, 768] are what `duplicates` compares.
+    """
 
     images: list[Image]
     pixels: torch.Tensor
+    looks: torch.Tensor
     unreadable: dict[str, str]
 
 
@@ -53,7 +58,7 @@ def batches(images: Sequence[Image], settings: Settings, size: int) -> Iterator[
     """
     chunks = [images[start : start + size] for start in range(0, len(images), size)]
     with ThreadPoolExecutor(_THREADS) as pool:
-        waiting: deque[tuple[Sequence[Image], list[Future[Floats]]]] = deque()
+        waiting: deque[tuple[Sequence[Image], list[Future[_Prepared]]]] = deque()
         try:
             for chunk in chunks:
                 waiting.append((chunk, [pool.submit(_one, image, settings) for image in chunk]))
@@ -65,8 +70,16 @@ def batches(images: Sequence[Image], settings: Settings, size: int) -> Iterator[
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _one(image: Image, settings: Settings) -> Floats:
-    return prepare(image.read(), settings)
+class _Prepared(NamedTuple):
+    """One image's tensor [3, size, size] and its look."""
+
+    pixels: Floats
+    look: Bytes
+
+
+def _one(image: Image, settings: Settings) -> _Prepared:
+    pixels = square(image.read(), settings)
+    return _Prepared(normalised(pixels, settings), look(pixels))
 
 
 def squares(images: Sequence[Image], settings: Settings) -> Iterator[Bytes]:
@@ -85,15 +98,20 @@ def _square(image: Image, settings: Settings) -> Bytes:
     return square(image.read(), settings).transpose(2, 0, 1)
 
 
-def _collect(images: Sequence[Image], results: Sequence["Future[Floats]"]) -> Batch:
+def _collect(images: Sequence[Image], results: Sequence["Future[_Prepared]"]) -> Batch:
     kept: list[Image] = []
-    arrays: list[Floats] = []
+    prepared: list[_Prepared] = []
     unreadable: dict[str, str] = {}
     for image, result in zip(images, results, strict=True):
         try:
-            arrays.append(result.result())
+            prepared.append(result.result())
             kept.append(image)
         except ValueError as error:
             unreadable[image.sha256] = str(error)
-    pixels = np.stack(arrays) if arrays else np.zeros((0, 3, 1, 1), dtype=np.float32)
-    return Batch(kept, torch.from_numpy(pixels), unreadable)
+    if not prepared:
+        return Batch(
+            kept, torch.zeros(0, 3, 1, 1), torch.zeros(0, LOOK, dtype=torch.uint8), unreadable
+        )
+    pixels = torch.from_numpy(np.stack([one.pixels for one in prepared]))
+    looks = torch.from_numpy(np.stack([one.look.reshape(LOOK) for one in prepared]))
+    return Batch(kept, pixels, looks, unreadable)

@@ -8,11 +8,9 @@ from typing import NamedTuple
 
 import torch
 
-from regraft.contract.metrics import JobMetrics
 from worker.engine import backbone as backbones
-from worker.engine.adapted import Adapted
 from worker.engine.backbone import Backbone
-from worker.engine.calibrate import calibrated, quality
+from worker.engine.calibrate import calibrated, measured
 from worker.engine.checkpoints import CheckpointFiles
 from worker.engine.comparison import baseline_of, compare_with_scratch, transfer_of
 from worker.engine.context import Context, Recorded
@@ -61,7 +59,7 @@ def run(spec: RunSpec, context: Context) -> Result:
     comparison = compare_with_scratch(spec, backbone, given, budget, context)
     context.progress("evaluating", 0.88)
     fitted = fitted._replace(model=calibrated(fitted.model, given, precision))
-    metrics = _metrics(given, fitted.model)
+    metrics = measured(fitted.model, given)
     for name, found in (("validation", metrics.validation), ("test", metrics.test)):
         if found is not None:
             context.metrics(0, **{f"{name}_accuracy": found.accuracy})
@@ -119,12 +117,4 @@ def _task(spec: RunSpec, backbone: Backbone, given: Inputs, context: Context) ->
         names=given.labels,
         source=given.source,
         unlabelled=given.unlabelled,
-    )
-
-
-def _metrics(given: Inputs, model: Adapted) -> JobMetrics:
-    return JobMetrics(
-        validation=quality(model, given, "validation"),
-        test=quality(model, given, "test"),
-        calibration=model.calibration,
     )

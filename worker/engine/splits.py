@@ -54,10 +54,10 @@ def _spread_fixed(images: Iterable[Image]) -> dict[str, str]:
     of_group: dict[str, set[str]] = defaultdict(set)
     for image in images:
         if image.split in SPLITS:
-            of_group[_key(image)].add(image.split)
+            of_group[unit(image)].add(image.split)
     fixed: dict[str, str] = {}
     for image in images:
-        named = of_group.get(_key(image))
+        named = of_group.get(unit(image))
         if image.split in SPLITS:
             fixed[image.sha256] = image.split
         elif named:
@@ -65,14 +65,15 @@ def _spread_fixed(images: Iterable[Image]) -> dict[str, str]:
     return fixed
 
 
-def _key(image: Image) -> str:
+def unit(image: Image) -> str:
+    """Return what an image never parts from: its product, or itself where it names none."""
     return image.sha256 if image.group is None else f"group:{image.group}"
 
 
 def _groups(images: Iterable[Image]) -> list[_Group]:
     members: dict[str, list[Image]] = defaultdict(list)
     for image in images:
-        members[_key(image)].append(image)
+        members[unit(image)].append(image)
     return [_Group(key, _stratum(members[key]), members[key]) for key in sorted(members)]
 
 
@@ -144,7 +145,7 @@ def dealt(images: Sequence[Image], num_parts: int) -> list[int]:
     strata = _strata(_groups(images), 0)
     ordered = (group.key for groups in strata.values() for group in groups)
     part_of = {key: turn % num_parts for turn, key in enumerate(ordered)}
-    return [part_of[_key(image)] for image in images]
+    return [part_of[unit(image)] for image in images]
 
 
 def folds(images: Sequence[Image], seed: int) -> list[int]:
@@ -163,7 +164,7 @@ def folds(images: Sequence[Image], seed: int) -> list[int]:
             # One turn for all strata: small classes do not all land in fold 0.
             fold_of[group.key] = turn % num_folds
             turn += 1
-    numbers = [fold_of.get(_key(image), -1) for image in images]
+    numbers = [fold_of.get(unit(image), -1) for image in images]
     return _without_orphans(images, numbers)
 
 

@@ -39,7 +39,7 @@ def _given(num_validation: int, num_test: int, group: str | None = None) -> Inpu
     names = (image.sha256 for image in validation + test)
     rows = dict(zip(names, 4 * logits, strict=True))
     parts = Split([], validation, test)
-    return Inputs(parts, Features(rows, {}, 0.0, 0, "key"), LABELS, None, [])
+    return Inputs(parts, Features(rows, {}, {}, 0.0, 0, "key"), LABELS, None, [], {})
 
 
 def _model(given: Inputs, backbone: Backbone, left_out: LeftOut | None = None) -> Adapted:

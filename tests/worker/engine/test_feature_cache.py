@@ -7,13 +7,14 @@ import torch
 
 from worker.engine.feature_cache import FeatureCache
 
+LOOKS = torch.arange(4 * 768).reshape(4, 768).to(torch.uint8)
 KEY = {"weights": "abc", "cut": "features"}
 
 
 def _filled(root: Path) -> tuple[FeatureCache, torch.Tensor, Path]:
     cache = FeatureCache(root, KEY)
     features = torch.randn(4, 8).half()
-    return cache, features, cache.add(["a", "b", "c", "d"], features, 2.0)
+    return cache, features, cache.add(["a", "b", "c", "d"], features, LOOKS, 2.0)
 
 
 def test_rows_come_back_as_they_went_in(tmp_path: Path) -> None:
@@ -23,6 +24,7 @@ def test_rows_come_back_as_they_went_in(tmp_path: Path) -> None:
     assert set(found.rows) == {"b", "d"}
     assert torch.equal(found.rows["d"], features[3])
     assert torch.equal(found.rows["b"], features[1])
+    assert torch.equal(found.looks["b"], LOOKS[1])
     assert found.seconds == pytest.approx(1.0)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image as Pictures
 from safetensors.torch import load_file
 
 from regraft.contract.catalog import BACKBONES
@@ -185,6 +186,31 @@ def test_what_cannot_be_used_is_left_out_and_said(make_spec: MakeSpec, tmp_path:
     assert done.num_images == 22
     assert done.metrics.test is not None
     assert done.metrics.test.num_images == 6
+
+
+def test_copies_of_training_images_are_kept_together_or_reported(
+    make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    """An accuracy on images known by heart would be taken for quality."""
+    data = _copy("target", tmp_path / "data", bag=8, sneaker=8)
+    test = _copy("target-test", tmp_path / "test", bag=3, sneaker=3)
+    for path in sorted((data / "bag").iterdir())[:4]:
+        with Pictures.open(path) as picture:
+            larger = picture.resize((112, 112), Pictures.Resampling.BICUBIC)
+            larger.save(data / "bag" / f"copy-{path.stem}.png")
+            if path.stem.startswith(min(data.glob("bag/0*")).stem):
+                larger.convert("RGB").save(test / "bag" / "copy.jpg", quality=90)
+    recorder = Recorder()
+    done = run(make_spec(tmp_path / "run", data, test, exports=[]), recorder).done
+    assert recorder.said("Kept on one side of the split: 8 images")
+    (found,) = done.metrics.leaks
+    assert (found.part, found.num_images, found.num_others) == ("test", 1, 6)
+    assert found.examples[0].image == "bag/copy.jpg"
+    assert recorder.said("1 test images nearly equal images that are learned from")
+    assert done.metrics.test is not None
+    assert done.metrics.test.num_images == 7
+    assert found.accuracy_without is not None
+    assert "nearly equal images that it learned from; on the other 6" in done.transfer.explanation
 
 
 @pytest.mark.parametrize("classes", [{}, {"bag": 5}])

@@ -70,10 +70,15 @@ def prepare(data: bytes, settings: Settings) -> Floats:
     Raises:
         ValueError: the bytes are no image, or one too large or too narrow to be a product photo.
     """
-    pixels = square(data, settings).astype(np.float32) / np.float32(255)
+    return normalised(square(data, settings), settings)
+
+
+def normalised(pixels: Bytes, settings: Settings) -> Floats:
+    """Return the input tensor [3, s, s] of pixels [s, s, 3]."""
+    scaled = pixels.astype(np.float32) / np.float32(255)
     mean = np.asarray(settings["mean"], dtype=np.float32)
     std = np.asarray(settings["std"], dtype=np.float32)
-    return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))
+    return np.ascontiguousarray(((scaled - mean) / std).transpose(2, 0, 1))
 
 
 def square(data: bytes, settings: Settings) -> Bytes:

@@ -45,7 +45,7 @@ def facts(tmp_path: Path) -> Facts:
     """Forty images trained on and as many held out, of which most are mistaken."""
     train, held_out = _images(tmp_path, 0, 40), _images(tmp_path, 100, 40)
     rows = {image.sha256: _drawn(int(image.sha256)) for image in (*train, *held_out)}
-    features = Features(rows, {}, 0.0, len(rows), "key")
+    features = Features(rows, {}, {}, 0.0, len(rows), "key")
     return _facts(features, Split(train, held_out, []), tmp_path)
 
 
@@ -54,7 +54,7 @@ def _facts(features: Features, parts: Split, folder: Path) -> Facts:
     head = Head(weight, torch.zeros(len(HOSTILE)), None)
     backbone = Backbone(BACKBONES["efficientnet_lite0"], nn.Identity())
     model = Adapted(backbone, head, features, is_frozen=True)
-    given = Inputs(parts, features, HOSTILE, source=None, unlabelled=[])
+    given = Inputs(parts, features, HOSTILE, source=None, unlabelled=[], leaks={})
     held_out = parts.validation
     metrics = evaluate.metrics(HOSTILE, given.truth(held_out), model.logits(held_out))
     trained = Trained(model, HOSTILE, JobMetrics(validation=metrics), Transfer(explanation="<i>"))
