@@ -13,6 +13,7 @@ from regraft.contract.resources import (
     Dataset,
     Image,
     Job,
+    JobEstimate,
     JobEvent,
     MerchantUsage,
     MetricSeries,
@@ -171,6 +172,12 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
         "queued_in_all": 5003,
         "devices": 2,
         "why": "A device is free: your next job starts now.",
+    },
+    JobEstimate: {
+        "spec": _SPEC,
+        "warnings": [],
+        "queue": {"jobs_ahead": 2, "estimated_start": _NOW},
+        "typical_seconds": 21.4,
     },
     MerchantUsage: {
         "month": "2026-11",

@@ -10,10 +10,11 @@ from db import models as db_models
 from db.models import Dataset, Image, Job, JobCheckpoint, JobEvent, JobMetric, ModelFile
 from db.repositories import queueing, quotas
 from db.repositories.aliases import Pointing
-from db.repositories.jobs import Overview
+from db.repositories.jobs import Estimate, Overview
 from db.repositories.models import ModelWithFiles
 from db.repositories.reading import Slice
 from regraft.contract import resources
+from regraft.contract.job import JobSubmission
 from regraft.contract.registry import Alias, AuditEntry, Comparison
 from regraft.contract.status import TERMINAL, JobStatus, RequestedAction, shown
 
@@ -75,6 +76,18 @@ def job(overview: Overview) -> resources.Job:
             "transfer": result and result.transfer,
             "usage": result.usage if result else _usage(row),
             "metadata": row.user_metadata,
+        }
+    )
+
+
+def estimate(submission: JobSubmission, found: Estimate) -> resources.JobEstimate:
+    """Return what a submission would become."""
+    return resources.JobEstimate.model_validate(
+        {
+            "spec": submission.spec().model_dump(mode="json"),
+            "warnings": found.warnings,
+            "queue": _place(found.prospect.place),
+            "typical_seconds": round(found.prospect.typical_seconds, 3),
         }
     )
 

@@ -13,13 +13,30 @@ from db.repositories.reading import Slice, Window
 from regraft.contract.errors import ErrorCode
 from regraft.contract.ids import DatasetId
 from regraft.contract.job import JobSubmission
-from regraft.contract.resources import Checkpoint, Job, JobEvent, MetricSeries, Page, QueueShare
+from regraft.contract.resources import (
+    Checkpoint,
+    Job,
+    JobEstimate,
+    JobEvent,
+    MetricSeries,
+    Page,
+    QueueShare,
+)
 from regraft.contract.status import ShownStatus
 
 Verb = Callable[[Transaction, str, str], jobs.Overview]
 
 routes = Routes()
 _STEERED: dict[str, Any] = {"scope": "write", "status": 202, "errors": (ErrorCode.CONFLICT,)}
+_SUBMIT_ERRORS = (
+    ErrorCode.NOT_FOUND,
+    ErrorCode.CONFLICT,
+    ErrorCode.DATASET_NOT_READY,
+    ErrorCode.TOO_FEW_CLASSES,
+    ErrorCode.LABEL_SPACES_DISJOINT,
+    ErrorCode.QUOTA_EXCEEDED,
+    ErrorCode.STORAGE_FULL,
+)
 
 
 class JobQuery(PageQuery):
@@ -35,15 +52,7 @@ class JobQuery(PageQuery):
     Job,
     scope="write",
     status=202,
-    errors=(
-        ErrorCode.NOT_FOUND,
-        ErrorCode.CONFLICT,
-        ErrorCode.DATASET_NOT_READY,
-        ErrorCode.TOO_FEW_CLASSES,
-        ErrorCode.LABEL_SPACES_DISJOINT,
-        ErrorCode.QUOTA_EXCEEDED,
-        ErrorCode.STORAGE_FULL,
-    ),
+    errors=_SUBMIT_ERRORS,
     repeatable=True,
 )
 def submit_job(call: Call, body: JobSubmission) -> Response:
@@ -54,6 +63,14 @@ def submit_job(call: Call, body: JobSubmission) -> Response:
         return shown.job(jobs.submit(session, call.tenant_id, body, trainer_class))
 
     return repeatable.once(call, repeatable.claim(body.model_dump(mode="json")), 202, create)
+
+
+@routes.add("POST", "/v1/jobs/estimate", JobEstimate, errors=_SUBMIT_ERRORS)
+def estimate_job(call: Call, body: JobSubmission) -> JobEstimate:
+    """Check a job without submitting it: what would run, when, and what speaks against it."""
+    device_class = call.services.settings.device_class
+    with call.services.database.write() as session:
+        return shown.estimate(body, jobs.estimate(session, call.tenant_id, body, device_class))
 
 
 @routes.add("GET", "/v1/jobs", Page[Job])

@@ -29,6 +29,7 @@ _SERVICE = {
 }
 _TIMEOUT = 30
 _SETTLE_SECONDS = 120
+_MOST_UNCHECKED, _WAIT_SECONDS = 5, 20
 _PIECE = 65_536
 _FORM = ("/v1/datasets", "multipart/form-data; boundary=x")
 _WHERE = {"images": _FORM, "zips": _FORM, "json": ("/v1/jobs", "application/json")}
@@ -94,6 +95,9 @@ def _upload(target: Target, tally: Tally, rng: random.Random) -> None:
     kind, make = rng.choice((("images", damage.pictures), ("zips", damage.archive)))
     body = damage.form(make(rng), rng)
     _post(target, tally, kind, body)
+    patience = time.monotonic() + _WAIT_SECONDS
+    while _processing(target, pages=1) > _MOST_UNCHECKED and time.monotonic() < patience:
+        time.sleep(0.2)
 
 
 def _submit(target: Target, tally: Tally, rng: random.Random) -> None:
@@ -158,19 +162,22 @@ def _target(stack: Stack) -> Target:
 
 
 def _settle(target: Target) -> int:
-    """Wait until every dataset has its verdicts; return how many have none."""
-    deadline = time.monotonic() + _SETTLE_SECONDS
+    """Wait until every dataset has its verdicts, or nothing moves; return how many have none."""
+    left, deadline = -1, 0.0
     while True:
-        left = _processing(target)
+        now_left = _processing(target)
+        if now_left != left:
+            left, deadline = now_left, time.monotonic() + _SETTLE_SECONDS
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.3)
 
 
-def _processing(target: Target) -> int:
+def _processing(target: Target, pages: int = 1000) -> int:
+    """Return how many of the datasets on the newest pages have no verdicts yet."""
     count: int = 0
     params = {"limit": "100"}
-    while True:
+    for _ in range(pages):
         page: dict[str, Any] = requests.get(
             f"{target.url}/v1/datasets",
             params=params,
@@ -179,8 +186,9 @@ def _processing(target: Target) -> int:
         ).json()
         count += sum(one["status"] == "processing" for one in page["data"])
         if page["next_cursor"] is None:
-            return count
+            break
         params["cursor"] = page["next_cursor"]
+    return count
 
 
 def _processes(stack: Stack) -> dict[int, str]:

@@ -28,6 +28,13 @@ class Overview(NamedTuple):
     place: queueing.Place | None
 
 
+class Estimate(NamedTuple):
+    """What would become of a job that is not submitted."""
+
+    warnings: list[str]
+    prospect: queueing.Prospect
+
+
 class Filter(NamedTuple):
     """Which jobs to list; None leaves a field open."""
 
@@ -69,6 +76,16 @@ def submit(
     for message in warnings:
         _warn(session, job, message)
     return _overviews(session, tenant_id, [job])[0]
+
+
+def estimate(
+    session: Session, tenant_id: str, submission: JobSubmission, trainer_class: str
+) -> Estimate:
+    """Return what `submit` would do; raises what it would raise, and writes nothing."""
+    warnings = submissions.check(session, tenant_id, submission)
+    quotas.admit_job(session, tenant_id)
+    device_class = device_class_of(JobKind.TRAIN, trainer_class)
+    return Estimate(warnings, queueing.prospect(session, tenant_id, device_class))
 
 
 def _warn(session: Session, job: Job, message: str) -> None:

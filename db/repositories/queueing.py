@@ -75,6 +75,20 @@ def places(session: Session, tenant_id: str, found: list[Job]) -> dict[str, Plac
     return known
 
 
+class Prospect(NamedTuple):
+    """Where one more job would stand, and how long jobs of its class take, in seconds."""
+
+    place: Place
+    typical_seconds: float
+
+
+def prospect(session: Session, tenant_id: str, device_class: str) -> Prospect:
+    """Return where a tenant's next job would stand, behind those of its own that wait."""
+    line = _line(session, device_class, tenant_id)
+    job = Job(tenant_id=tenant_id, run_after=line.clock)
+    return Prospect(_place(line, job, line.queued.get(tenant_id, 0)), line.field.typical)
+
+
 def share(session: Session, tenant_id: str, device_class: str) -> Share:
     """Return what a tenant gets of a device class now, and why."""
     line = _line(session, device_class, tenant_id)

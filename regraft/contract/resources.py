@@ -249,6 +249,19 @@ class Model(Shown):
     metadata: dict[str, str]
 
 
+class JobEstimate(Shown):
+    """What a submit would do, without doing it: the job as it would run, and when.
+
+    `typical_seconds` is what jobs of this device class took that succeeded lately.
+    """
+
+    object: Literal["job.estimate"] = "job.estimate"
+    spec: Annotated[ShownSpec, BeforeValidator(_plain)]
+    warnings: list[str]
+    queue: Queue
+    typical_seconds: float
+
+
 class Quota(Shown):
     """What a merchant uses of one thing, and the most it may; `limit` is null where none is set.
 
