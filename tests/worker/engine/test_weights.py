@@ -54,6 +54,10 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
         weights.locate(record, tmp_path)
     assert caught.value.code is ErrorCode.WEIGHTS_MISSING
     assert RECORD.weights_fingerprint in caught.value.message
+    assert "Install the package no-such-package" in caught.value.message
+    with pytest.raises(EngineError, match=r"looked for elsewhere-1\.pth") as caught:
+        weights.locate(record, None)
+    assert RECORD.weights_fingerprint in caught.value.message
 
 
 def test_a_conversion_with_the_same_tensors_is_the_same_backbone(
