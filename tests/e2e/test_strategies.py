@@ -61,7 +61,7 @@ def test_a_job_of_each_strategy_ends_in_a_model(
     if needs_source:
         fields["source_dataset"] = source
     if name in {"coral", "mmd", "dann"}:
-        fields["hyperparameters"] = {"epochs": 1, "batch_size": 4}
+        fields |= {"hyperparameters": {"epochs": 1, "batch_size": 4}, "exports": []}
     submitted = client.jobs.submit(**fields)
     job = client.jobs.wait(submitted.id, timeout=180)
     assert job.error is None
