@@ -16,9 +16,9 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from api.doorstep import UNLIMITED
 from api.examples import EXAMPLES
 from api.routing import IDS, NAMES, Query, Route, Routes
-from regraft import __version__
 from regraft.contract.errors import RECORDS, ErrorBody, ErrorCode, ErrorEnvelope
 from regraft.contract.naming import MODEL_NAME_PATTERN
+from regraft.contract.version import __version__
 
 Json = dict[str, Any]
 _DESCRIBED = {200: "Done.", 202: "Accepted."}

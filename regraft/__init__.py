@@ -5,10 +5,10 @@ The only package in the published wheel; it may import pydantic, httpx2, typer a
 
 from typing import TYPE_CHECKING, Any
 
+from regraft.contract.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from regraft.client import Client as Client
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 from db.lifecycle.claim import Claim
 from db.lifecycle.guard import Held, leave
 from db.models import Dataset, FileSegment, Image, Job, JobResult, Model, ModelFile, Tenant
-from regraft import __version__
 from regraft.contract.errors import JobError
 from regraft.contract.ids import new_id
 from regraft.contract.job import DATASETS
 from regraft.contract.resources import ClassCount, Warn
 from regraft.contract.status import DatasetStatus, JobStatus
 from regraft.contract.verdict import Verdict
+from regraft.contract.version import __version__
 
 _IMAGES_AT_ONCE = 1000
 

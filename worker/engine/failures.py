@@ -7,7 +7,10 @@ import torch
 
 from regraft.contract.errors import ErrorCode
 
-_ALLOCATION = ("can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc")
+_ALLOCATION = (
+    *("can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc"),
+    "could not create a primitive",  # oneDNN's words when a convolution gets no scratch memory
+)
 
 
 class EngineError(Exception):

@@ -27,11 +27,11 @@ from db.models import (
     WorkerSlot,
 )
 from db.session import Database
-from regraft import __version__
 from regraft.contract.errors import ErrorCode, JobError
 from regraft.contract.resources import ClassCount, Warn
 from regraft.contract.status import JobStatus, RequestedAction
 from regraft.contract.verdict import Verdict
+from regraft.contract.version import __version__
 from tests.db.lifecycle.conftest import Take
 from tests.support.jobs import history, job, picture, submit, upload
 from tests.support.merchants import Merchant

@@ -6,11 +6,11 @@ May import the contract and the engine's own modules; no torch.
 import re
 from collections.abc import Sequence
 
-from regraft import __version__
 from regraft.contract.catalog import STRATEGIES
 from regraft.contract.job import FromModel
 from regraft.contract.metrics import Gain, Metrics
 from regraft.contract.validation import printable
+from regraft.contract.version import __version__
 from worker.engine.documents.facts import Facts, interval, percent
 
 FEW_IMAGES = 10  # of a label in an evaluation, below which its figures mean little
