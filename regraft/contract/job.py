@@ -136,6 +136,8 @@ class JobSpec(Strict):
 
     `source_dataset` holds labelled images of another domain, `unlabelled_dataset` images like
     the dataset's whose labels, if they have any, are not looked at.
+    `guard` delivers the frozen head where the adapted model is no safe gain over it; `off`
+    delivers what was asked for, whatever it is worth.
     """
 
     dataset: DatasetId
@@ -151,6 +153,7 @@ class JobSpec(Strict):
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     exports: list[Literal["onnx"]] = Field(default=["onnx"], max_length=4)
     comparisons: list[Literal["from_scratch"]] = Field(default=[], max_length=4)
+    guard: Literal["on", "off"] = "on"
 
     @field_validator(*DATASETS[1:])
     @classmethod

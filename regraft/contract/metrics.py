@@ -137,7 +137,7 @@ class JobMetrics(Shown):
 
 
 class Gain(Shown):
-    """Accuracy points (0-100) over training from scratch, with a 95% interval."""
+    """Accuracy points (0-100) over another model on the same images, with a 95% interval."""
 
     points: float
     interval: tuple[float, float]
@@ -156,19 +156,32 @@ class Candidate(Shown):
 
 
 class Guard(Shown):
-    """Whether the adapted model or the baseline was delivered, and why."""
+    """Whether the adapted model or the baseline was delivered, and why.
+
+    `decision` is `delivered` or `baseline_delivered`. `gain` is the adapted model's over the
+    baseline on `num_images` images that neither was trained on: `left_out` of training in turn,
+    or of `validation`; null where nothing was compared.
+    """
 
     decision: str
     reason: str
+    gain: Gain | None = None
+    num_images: int | None = None
+    compared_on: str | None = None
 
 
 class Transfer(Shown):
-    """What adapting gained over the simple ways, on the same images."""
+    """What adapting gained over the simple ways, on the same held-out images.
+
+    `gain` is over training from scratch, `baseline_gain` over the frozen backbone with a linear
+    head; `explanation` opens with the verdict in one sentence.
+    """
 
     baseline: Metrics | None = None
     from_scratch: Metrics | None = None
     live_model: Metrics | None = None
     gain: Gain | None = None
+    baseline_gain: Gain | None = None
     candidates: list[Candidate] = []
     guard: Guard | None = None
     explanation: str = ""

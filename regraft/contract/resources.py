@@ -151,6 +151,7 @@ class ShownSpec(Shown, extra="allow"):
     seed: int
     exports: list[str]
     comparisons: list[str] = Field(default=[])
+    guard: str = "on"
 
 
 def _plain(value: object) -> object:

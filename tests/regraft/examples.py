@@ -88,7 +88,7 @@ def transfer(low: float = 4.0) -> Transfer:
     return Transfer(
         from_scratch=metrics(0.4),
         gain=Gain(points=51.0, interval=(low, 70.0)),
-        guard=Guard(decision="adapted", reason="better than the baseline out of fold"),
+        guard=Guard(decision="delivered", reason="better than the baseline out of fold"),
         explanation="The frozen backbone already separates these products.",
     )
 

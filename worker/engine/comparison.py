@@ -7,19 +7,19 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from regraft.contract.job import Hyperparameters
-from regraft.contract.metrics import Guard, JobMetrics, Metrics, Transfer
+from regraft.contract.metrics import JobMetrics, Metrics, Transfer
 from regraft.contract.strategies import LinearProbe
 from worker.engine import evaluate, scratch
 from worker.engine.adapted import Adapted
 from worker.engine.backbone import Backbone
 from worker.engine.calibrate import quality
 from worker.engine.context import Context, Silent
-from worker.engine.explain import explanation
+from worker.engine.explain import explanation, verdict_of
+from worker.engine.guard import Contest, Guarded, Held, guarded, unguarded
 from worker.engine.inputs import Inputs
 from worker.engine.runspec import RunSpec
 from worker.engine.strategies import Fitted, Task
-from worker.engine.strategies.linear_probe import linear_probe
+from worker.engine.strategies.linear_probe import frozen_head
 
 
 class Comparison(NamedTuple):
@@ -52,43 +52,55 @@ def compare_with_scratch(
     return Comparison(trained, logits, seconds)
 
 
-def baseline_of(task: Task, strategy: str, fitted: Fitted, context: Context) -> Adapted:
+def baseline_of(task: Task, strategy: str, fitted: Fitted, context: Context) -> Fitted:
     """Return the frozen backbone with a linear head: what the run started from, without a source.
 
     A linear probe is its own baseline, unless a source changed its backbone.
     """
     if strategy == LinearProbe().type and task.source is None:
-        return fitted.model
-    plain = task._replace(wanted=Hyperparameters())
-    return linear_probe(plain, LinearProbe(), Silent(context)).model
+        return fitted
+    return frozen_head(task, Silent(context))
+
+
+def delivery_of(
+    spec: RunSpec, task: Task, contest: Contest, given: Inputs, context: Context
+) -> Guarded:
+    """Return what is delivered: the model as asked for, unless the guard keeps it back."""
+    if contest.baseline.model is contest.fitted.model:
+        return unguarded(contest, "The frozen backbone with a linear head is the baseline itself.")
+    if spec.spec.guard == "off":
+        return unguarded(contest, "The guard is off: delivered as asked for.")
+    held_out = given.parts.validation
+    return guarded(task, contest, Held(held_out, given.truth(held_out)), context)
 
 
 def transfer_of(
     given: Inputs,
-    fitted: Fitted,
-    baseline: Adapted,
+    contest: Contest,
+    guarded: Guarded,
     metrics: JobMetrics,
     comparison: Comparison | None,
 ) -> Transfer:
     """Say what adapting gained over the frozen head, and over training from scratch."""
-    from_scratch = gain = None
-    held_out = given.parts.validation
+    from_scratch = gain = baseline_gain = None
+    baseline, held_out = contest.baseline.model, given.parts.validation
+    truth, adapted = given.truth(held_out), guarded.model.logits(held_out)
+    if held_out and guarded.model is not baseline:
+        baseline_gain = evaluate.gain(truth, adapted, baseline.logits(held_out))
     if comparison is not None:
-        truth = given.truth(held_out)
-        adapted = fitted.model.logits(held_out)
         from_scratch = evaluate.metrics(given.labels, truth, comparison.logits)
         gain = evaluate.gain(truth, adapted, comparison.logits)
-    reason = "The frozen backbone with a linear head is the baseline itself."
-    if baseline is not fitted.model:
-        reason = "The model is delivered as asked for; the baseline stands beside it."
     transfer = Transfer(
         baseline=_quality(given, baseline),
         from_scratch=from_scratch,
         gain=gain,
-        candidates=fitted.candidates,
-        guard=Guard(decision="delivered", reason=reason),
+        baseline_gain=baseline_gain,
+        candidates=guarded.candidates,
+        guard=guarded.decision,
     )
-    text = explanation(given.parts, len(given.labels), fitted.explanation, metrics, transfer)
+    verdict = verdict_of(guarded.strategy, transfer)
+    choice = contest.fitted.explanation
+    text = f"{verdict} {explanation(given.parts, len(given.labels), choice, metrics, transfer)}"
     if comparison is not None:
         text += (
             f" Adapting took {comparison.budget:.1f} s of computing; training from scratch "

@@ -9,6 +9,23 @@ from worker.engine.splits import Split
 _MAX_LISTED = 5
 
 
+def verdict_of(strategy: str, transfer: Transfer) -> str:
+    """Return one sentence: what is delivered, and what that is worth."""
+    guard, gain = transfer.guard, transfer.gain
+    if guard is not None and guard.decision == "baseline_delivered":
+        return f"Delivered is the frozen backbone with a linear head. {guard.reason}"
+    if guard is not None and guard.gain is not None:
+        return f"Delivered is {strategy}, which beats the frozen head. {guard.reason}"
+    what = f"Delivered is the model made by {strategy}"
+    if gain is None:
+        return f"{what}."
+    if gain.interval[0] > 0:
+        return f"{what}: transfer pays, by {gain.points:+.1f} points over training from scratch."
+    if gain.interval[1] < 0:
+        return f"{what}, yet training from scratch is better by {-gain.points:.1f} points."
+    return f"{what}; it cannot be told from training from scratch."
+
+
 def explanation(
     parts: Split, num_classes: int, choice: str, metrics: JobMetrics, transfer: Transfer
 ) -> str:

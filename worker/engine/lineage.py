@@ -25,11 +25,12 @@ def identity(spec: RunSpec, backbone: Backbone, given: Inputs) -> dict[str, obje
 
 
 def lineage(
-    spec: RunSpec, backbone: Backbone, given: Inputs, adapted: Backbone
+    spec: RunSpec, backbone: Backbone, given: Inputs, adapted: Backbone, strategy: str
 ) -> dict[str, object]:
     """Return the facts that are kept with the model; `backbone` is the one training started from.
 
     `adapted` is what the strategy was given: the same, or one that was trained on the source.
+    `strategy` made what is delivered, which the guard may have decided otherwise than was asked.
     Fields of a source, unlabelled images and a base model are there where the job has them.
     """
     job = spec.spec
@@ -37,7 +38,8 @@ def lineage(
         "dataset": job.dataset,
         "backbone": backbone.record.name,
         "weights_fingerprint": backbone.fingerprint,
-        "strategy": job.strategy.type,
+        "strategy": strategy,
+        "strategy_asked": job.strategy.type,
         "seed": job.seed,
         "features_key": given.features.key,
         "numeric_profile": numeric_profile(),

@@ -12,11 +12,17 @@ from worker.engine import backbone as backbones
 from worker.engine.backbone import Backbone
 from worker.engine.calibrate import calibrated, measured
 from worker.engine.checkpoints import CheckpointFiles
-from worker.engine.comparison import baseline_of, compare_with_scratch, transfer_of
+from worker.engine.comparison import (
+    baseline_of,
+    compare_with_scratch,
+    delivery_of,
+    transfer_of,
+)
 from worker.engine.context import Context, Recorded
 from worker.engine.delivery import deliver
 from worker.engine.export.model import Trained
 from worker.engine.features import Features
+from worker.engine.guard import Contest
 from worker.engine.inputs import Inputs, extractor, read_inputs
 from worker.engine.lineage import identity, lineage, origin
 from worker.engine.messages import Done, Produced
@@ -57,24 +63,29 @@ def run(spec: RunSpec, context: Context) -> Result:
     share = given.num_learned / len(given.features.rows)
     budget = given.features.seconds * share + seconds
     comparison = compare_with_scratch(spec, backbone, given, budget, context)
+    text, model = f"{origin(spec, given)}{fitted.explanation}", fitted.model
+    fitted = fitted._replace(model=calibrated(model, given, precision), explanation=text)
+    baseline = baseline_of(task, asked.type, fitted, context)
+    baseline = baseline._replace(model=calibrated(baseline.model, given, precision))
+    contest = Contest(start.task, asked, fitted, baseline)
+    delivered = delivery_of(spec, task, contest, given, context)
     context.progress("evaluating", 0.88)
-    fitted = fitted._replace(model=calibrated(fitted.model, given, precision))
-    metrics = measured(fitted.model, given)
+    metrics = measured(delivered.model, given)
     for name, found in (("validation", metrics.validation), ("test", metrics.test)):
         if found is not None:
             context.metrics(0, **{f"{name}_accuracy": found.accuracy})
-    baseline = calibrated(baseline_of(task, asked.type, fitted, context), given, precision)
-    told = fitted._replace(explanation=f"{origin(spec, given)}{fitted.explanation}")
-    transfer = transfer_of(given, told, baseline, metrics, comparison)
+    transfer = transfer_of(given, contest, delivered, metrics, comparison)
     context.check()
-    trained = Trained(fitted.model, given.labels, metrics, transfer)
+    trained = Trained(delivered.model, given.labels, metrics, transfer)
     message = deliver(spec, trained, given, recorded)
+    is_baseline = delivered.model is baseline.model
+    adapted = backbone if is_baseline else start.task.backbone
     done = Done(
-        backbone=fitted.model.backbone.record.name,
+        backbone=delivered.model.backbone.record.name,
         labels=given.labels,
         metrics=metrics,
         transfer=transfer,
-        lineage=lineage(spec, backbone, given, start.task.backbone),
+        lineage=lineage(spec, backbone, given, adapted, delivered.strategy),
         num_images=len(given.features.rows),
     )
     context.progress("exporting", 1.0)

@@ -130,7 +130,7 @@ class _Training:
             return outcome.failed(attempt.claim, ErrorCode.INTERNAL, message)
         result = Trained(
             backbone=done.backbone,
-            strategy=spec.strategy.type,
+            strategy=str(done.lineage.get("strategy", spec.strategy.type)),
             labels=done.labels,
             metrics=done.metrics.model_dump(mode="json"),
             transfer=done.transfer.model_dump(mode="json"),

@@ -74,7 +74,7 @@ def test_a_job_without_other_images_has_none(small: Backbone, tmp_path: Path) ->
     """A strategy would find a source that nobody gave."""
     given, _ = _read(_spec(tmp_path), small)
     assert (given.source, given.unlabelled) == (None, [])
-    facts = lineage(_spec(tmp_path / "again"), small, given, small)
+    facts = lineage(_spec(tmp_path / "again"), small, given, small, "linear_probe")
     assert not {"source_dataset", "num_source", "num_unlabelled"} & facts.keys()
 
 
@@ -89,7 +89,7 @@ def test_a_source_has_its_own_numbers(small: Backbone, tmp_path: Path) -> None:
     assert labels == [image.label for image in given.source.images]
     assert given.labels == ["bag", "sneaker"]
     assert given.features.of(given.source.images).shape == (11, small.record.num_features)
-    facts = lineage(spec, small, given, small)
+    facts = lineage(spec, small, given, small, "linear_probe")
     assert (facts["source_dataset"], facts["num_source"]) == (SOURCE, 11)
     assert facts["weights_fingerprint"] == small.record.weights_fingerprint
 

@@ -267,6 +267,7 @@ def test_a_fine_tuned_model_is_the_merchants_own_and_answers_as_trained(
         data,
         None,
         strategy={"type": "partial_finetune"},
+        guard="off",
         hyperparameters={"epochs": 2, "augmentation": "none"},
     )
     recorder = Recorder()
@@ -298,7 +299,7 @@ def test_a_paused_run_is_resumed_and_ends_as_an_unbroken_one(
     record = random_record("mobilenet_v3_small", tmp_path / "weights")
     monkeypatch.setitem(BACKBONES, record.name, record)
     job = {"strategy": {"type": "full_finetune"}, "exports": [], "base": {"backbone": record.name}}
-    job["hyperparameters"] = {"epochs": 2, "augmentation": "standard"}
+    job |= {"hyperparameters": {"epochs": 2, "augmentation": "standard"}, "guard": "off"}
 
     def spec(name: str, resume_from: Path | None = None) -> RunSpec:
         made = make_spec(tmp_path / name, SAMPLES / "target", None, **job)

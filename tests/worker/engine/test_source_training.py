@@ -46,7 +46,13 @@ class Place(NamedTuple):
         source = DataSource(folder=self.root / "source")
         return RunSpec(
             run=run_name,
-            spec={"dataset": DATASET, "base": {"backbone": NAME}, "exports": [], **spec},
+            spec={
+                "dataset": DATASET,
+                "base": {"backbone": NAME},
+                "exports": [],
+                "guard": "off",
+                **spec,
+            },
             data=DataSource(folder=self.root / data),
             source_data=source if "source_dataset" in spec else None,
             base_model=base_model,

@@ -14,7 +14,7 @@ from regraft.contract.job import Hyperparameters
 from regraft.contract.metrics import Candidate
 from worker.engine.adapted import Adapted, FeatureSource
 from worker.engine.backbone import Backbone
-from worker.engine.checkpoints import Checkpoints
+from worker.engine.checkpoints import Checkpoints, NoCheckpoints
 from worker.engine.context import Context
 from worker.engine.data import Image
 
@@ -60,6 +60,12 @@ class Task(NamedTuple):
         numbers = torch.nonzero(kept)[:, 0].tolist()
         images = [self.images[number] for number in numbers]
         return self._replace(images=images, labels=self.labels[kept], folds=self.folds[kept])
+
+    def without(self, fold: int) -> "Task":
+        """Return the task without one fold's images, the other folds numbered on from 0."""
+        rest = self.where(self.folds != fold)
+        folds = torch.where(rest.folds > fold, rest.folds - 1, rest.folds)
+        return rest._replace(folds=folds, checkpoints=NoCheckpoints())
 
 
 class Fitted(NamedTuple):

@@ -86,6 +86,11 @@ def linear_probe(task: Task, options: LinearProbe, context: Context) -> Fitted:
     return Fitted(model, solved.candidates, solved.explanation)
 
 
+def frozen_head(task: Task, context: Context) -> Fitted:
+    """Return the baseline of every strategy: this one, with nothing the user wished."""
+    return linear_probe(task._replace(wanted=Hyperparameters()), LinearProbe(), context)
+
+
 def material_of(task: Task) -> Material:
     """Return what the head is solved from: the frozen backbone's features."""
     return Material(task.features.of(task.images), task.labels, task.folds, task.num_classes)
