@@ -31,6 +31,14 @@ STRATEGIES: dict[str, StrategyRecord] = {
             reference="Kornblith et al. 2019, Do Better ImageNet Models Transfer Better?",
         ),
         StrategyRecord(
+            type="auto",
+            trains="what is found to be worth it: a head, or the backbone too",
+            summary="Compares heads, a source and fine-tuning on images left out of training; "
+            "takes the simplest that none surely beats.",
+            reference="Jamieson & Talwalkar 2016, Non-stochastic Best Arm Identification and "
+            "Hyperparameter Optimization",
+        ),
+        StrategyRecord(
             type="prototype",
             trains="nothing: class means of the frozen backbone's features",
             summary="The nearest class mean by cosine, for one to five images of a class.",

@@ -46,6 +46,22 @@ class Prototype(Strategy):
     type: Literal["prototype"] = "prototype"
 
 
+class AutoStrategy(Strategy):
+    """The planner: tries what the images and the time allow, and keeps what is surely better.
+
+    Heads on frozen features are compared by cross-validation, a source's weighted images among
+    them where one is given. `fine_tuning` then tries training the backbone by successive
+    halving, in at most half of `limits.max_minutes`, where enough images can be held back to
+    tell; `off` never does.
+    """
+
+    uses_source: ClassVar[bool] = True
+    chooses_backbone: ClassVar[bool] = True
+
+    type: Literal["auto"] = "auto"
+    fine_tuning: Literal["on", "off"] = "on"
+
+
 class InstanceWeighting(Strategy):
     """A linear head on the frozen backbone, from target images and weighted source images.
 
@@ -159,6 +175,7 @@ class Dann(Alignment):
 
 AnyStrategy = Annotated[
     LinearProbe
+    | AutoStrategy
     | Prototype
     | PartialFinetune
     | FullFinetune

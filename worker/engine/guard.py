@@ -16,8 +16,7 @@ from worker.engine.context import Context, Silent
 from worker.engine.data import Image
 from worker.engine.strategies import STRATEGIES, Fitted, Task
 from worker.engine.strategies.linear_probe import frozen_head
-
-MARGIN = 1.0  # points that a delivered model may lack to the frozen head, with 97.5% confidence
+from worker.engine.strategies.planner.choice import is_safe
 
 
 class Held(NamedTuple):
@@ -68,8 +67,12 @@ def guarded(task: Task, contest: Contest, held_out: Held, context: Context) -> G
     A head on frozen features is judged out of fold: the strategy and the frozen head are fitted
     again without each fold of the training images. A fine-tuned backbone costs too much for
     that and is judged on the held-out images, or without these on one fold by a second training.
+    A strategy that compares with the frozen head by itself is believed, except for a fine-tuned
+    backbone where there are held-out images: these had no part in its choice.
     """
-    strategy = contest.asked.type
+    strategy, decided = contest.asked.type, contest.fitted.decision
+    if decided is not None and (_is_only_head(contest) or not held_out.images):
+        return _as_asked(contest, decided)
     rows = _rows(task, contest, held_out, Silent(context))
     if rows is None:
         reason = (
@@ -106,13 +109,16 @@ def _rows(task: Task, contest: Contest, held_out: Held, context: Context) -> _Ro
     numbers = sorted(set(task.folds.tolist()) - {-1})
     can_refit = bool(numbers) and not context.should_stop()
     models = contest.fitted.model, contest.baseline.model
-    is_only_head = models[0].backbone.module is contest.start.backbone.module
-    if is_only_head and can_refit:
+    if _is_only_head(contest) and can_refit:
         return _left_out(task, contest, numbers, context)
     if held_out.images:
         adapted, frozen = (model.logits(held_out.images) for model in models)
         return _Rows(held_out.labels, adapted, frozen, "validation")
     return _left_out(task, contest, numbers[:1], context) if can_refit else None
+
+
+def _is_only_head(contest: Contest) -> bool:
+    return contest.fitted.model.backbone.module is contest.start.backbone.module
 
 
 def _left_out(task: Task, contest: Contest, numbers: Sequence[int], context: Context) -> _Rows:
@@ -131,19 +137,18 @@ def _left_out(task: Task, contest: Contest, numbers: Sequence[int], context: Con
 
 
 def _decision(strategy: str, rows: _Rows) -> Guard:
-    """Deliver what is better and not worse than the frozen head by `MARGIN`, beyond doubt."""
+    """Deliver what is a safe gain over the frozen head."""
     gain = evaluate.gain(rows.labels, rows.adapted, rows.frozen)
-    is_safe = gain.points > 0 and gain.interval[0] >= -MARGIN
     return Guard(
-        decision="delivered" if is_safe else "baseline_delivered",
-        reason=_reason(strategy, rows, gain, is_safe=is_safe),
+        decision="delivered" if is_safe(gain) else "baseline_delivered",
+        reason=_reason(strategy, rows, gain),
         gain=gain,
         num_images=len(rows.labels),
         compared_on=rows.compared_on,
     )
 
 
-def _reason(strategy: str, rows: _Rows, gain: Gain, *, is_safe: bool) -> str:
+def _reason(strategy: str, rows: _Rows, gain: Gain) -> str:
     where = "held-out images" if rows.compared_on == "validation" else "training images left out"
     adapted, frozen = (
         int((logits.argmax(dim=1) == rows.labels).sum()) for logits in (rows.adapted, rows.frozen)
@@ -153,11 +158,11 @@ def _reason(strategy: str, rows: _Rows, gain: Gain, *, is_safe: bool) -> str:
         f"Of {len(rows.labels)} {where}, {strategy} names {adapted} right and the frozen head "
         f"{frozen}: {gain.points:+.1f} points (95% interval {low:+.1f} to {high:+.1f})"
     )
-    if is_safe and rows.compared_on == "validation":
+    if is_safe(gain) and rows.compared_on == "validation":
         return (
             f"{found}. The same images serve as validation, so that figure is flattered a little."
         )
-    if is_safe:
+    if is_safe(gain):
         return f"{found}."
     if high < 0:
         return f"{found}. It is worse, so the frozen head is delivered."

@@ -128,4 +128,5 @@ def _task(spec: RunSpec, backbone: Backbone, given: Inputs, context: Context) ->
         names=given.labels,
         source=given.source,
         unlabelled=given.unlabelled,
+        seconds=60.0 * job.limits.max_minutes,
     )

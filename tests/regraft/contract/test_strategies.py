@@ -20,7 +20,8 @@ def test_the_catalogue_lists_every_strategy() -> None:
     ("field", "names"),
     [
         ("needs_source", {"instance_weighting", "coral", "mmd", "dann"}),
-        ("uses_source", {"instance_weighting", "coral", "mmd", "dann"}),
+        ("uses_source", {"auto", "instance_weighting", "coral", "mmd", "dann"}),
+        ("chooses_backbone", {"auto"}),
         ("needs_shared_labels", {"instance_weighting", "dann"}),
         ("takes_unlabelled", {"coral", "mmd", "dann"}),
     ],

@@ -4,6 +4,7 @@ Adding one: a module here with a function of `Strategy`'s type, and its line in 
 """
 
 from worker.engine.strategies.alignment import coral, dann, mmd
+from worker.engine.strategies.auto import auto
 from worker.engine.strategies.base import Fitted, Source, Strategy, Task
 from worker.engine.strategies.fine_tuning import full_finetune, l2_sp, lp_ft, partial_finetune
 from worker.engine.strategies.instance_weighting import instance_weighting
@@ -12,6 +13,7 @@ from worker.engine.strategies.prototype import prototype
 
 STRATEGIES: dict[str, Strategy] = {
     "linear_probe": linear_probe,
+    "auto": auto,
     "prototype": prototype,
     "partial_finetune": partial_finetune,
     "full_finetune": full_finetune,

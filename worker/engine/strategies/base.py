@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from regraft.contract.job import Hyperparameters
-from regraft.contract.metrics import Candidate
+from regraft.contract.metrics import Candidate, Guard
 from worker.engine.adapted import Adapted, FeatureSource
 from worker.engine.backbone import Backbone
 from worker.engine.checkpoints import Checkpoints, NoCheckpoints
@@ -38,7 +38,7 @@ class Task(NamedTuple):
     fold; `features` are the frozen backbone's, also of `source` and `unlabelled`. None of these
     holds an image of the held-out ones. All chance comes from `seed`. `checkpoints` are the
     run's: only one training of a run may use them, and one that is tried and dropped gets
-    `NoCheckpoints`.
+    `NoCheckpoints`. `seconds` is what the strategy may take, where that is known.
     """
 
     images: Sequence[Image]
@@ -54,6 +54,7 @@ class Task(NamedTuple):
     names: list[str]
     source: Source | None = None
     unlabelled: Sequence[Image] = ()
+    seconds: float | None = None
 
     def where(self, kept: Tensor) -> "Task":
         """Return the task of those images alone for which `kept` [n] is true."""
@@ -69,11 +70,15 @@ class Task(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """The model, every candidate with its score, and what was tried in one sentence."""
+    """The model, every candidate with its score, and what was tried in one sentence.
+
+    `decision` is of a strategy that has compared the model with the frozen head by itself.
+    """
 
     model: Adapted
     candidates: list[Candidate]
     explanation: str
+    decision: Guard | None = None
 
 
 class Strategy(Protocol):

@@ -1,0 +1,162 @@
+"""The planner tries, compares on images left out, tells of it all, and takes the simplest."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from regraft.contract.job import Hyperparameters
+from regraft.contract.strategies import AutoStrategy
+from tests.worker.engine.conftest import SAMPLES
+from tests.worker.engine.random_backbone import random_record
+from tests.worker.engine.recorder import Recorder
+from worker.engine import backbone as backbones
+from worker.engine.backbone import Backbone
+from worker.engine.checkpoints import CheckpointFiles, NoCheckpoints
+from worker.engine.context import RunCancelledError
+from worker.engine.data import load
+from worker.engine.runspec import DataSource
+from worker.engine.splits import folds
+from worker.engine.strategies import STRATEGIES, Fitted, Source, Task
+from worker.engine.strategies.planner import choice, trials
+from worker.engine.tuned import TunedFeatures
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+HEADS = AutoStrategy(fine_tuning="off")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    """MobileNetV3 with random weights on tiny pictures."""
+    folder = tmp_path_factory.mktemp("weights")
+    return backbones.of_record(random_record("mobilenet_v3_small", folder, 32), folder)
+
+
+@pytest.fixture
+def task(small: Backbone, tmp_path: Path) -> Task:
+    images = load(DataSource(folder=SAMPLES / "target"))[::2]
+    names = sorted({image.label or "" for image in images})
+    return Task(
+        images=images,
+        labels=torch.tensor([names.index(image.label or "") for image in images]),
+        folds=torch.tensor(folds(images, 0)),
+        num_classes=len(names),
+        backbone=small,
+        features=TunedFeatures(small, Recorder()),
+        wanted=Hyperparameters(),
+        seed=1,
+        workspace=tmp_path,
+        checkpoints=NoCheckpoints(),
+        names=names,
+    )
+
+
+def _fit(task: Task, options: AutoStrategy, recorder: Recorder | None = None) -> Fitted:
+    return STRATEGIES["auto"](task, options, recorder or Recorder())
+
+
+def test_every_head_is_told_of_with_its_score_and_one_is_taken(task: Task) -> None:
+    """A merchant would have to believe the choice."""
+    fitted = _fit(task, HEADS)
+    names = {one.strategy for one in fitted.candidates}
+    assert names == {"least_squares", "linear_probe", "prototype"}
+    assert [one.chosen for one in fitted.candidates].count(True) == 1
+    for one in fitted.candidates:
+        assert one.score is not None
+        assert one.score_interval is not None
+        assert one.seconds is not None
+        assert one.reason
+    assert fitted.model.head.temperature is not None
+    assert fitted.decision is not None
+    assert fitted.decision.num_images == len(task.images)
+    assert "switched off" in fitted.explanation
+
+
+def test_what_is_scored_is_never_trained_on(task: Task) -> None:
+    """The score would be that of the memory; on random labels it shows."""
+    chance = torch.Generator().manual_seed(3)
+    shuffled = task._replace(labels=task.labels[torch.randperm(60, generator=chance)])
+    scores = [one.score or 0.0 for one in _fit(shuffled, HEADS).candidates]
+    assert max(scores) < 0.5
+
+
+def test_one_image_of_each_class_takes_the_default(task: Task) -> None:
+    """There is nothing to compare, and the job would fail or claim a score."""
+    first = [task.labels.tolist().index(number) for number in range(task.num_classes)]
+    kept = torch.zeros(len(task.images)).index_fill(0, torch.tensor(first), 1).bool()
+    few = task.where(kept)
+    fitted = _fit(few._replace(folds=torch.full_like(few.folds, -1)), AutoStrategy())
+    assert [one.score for one in fitted.candidates] == [None] * 3
+    assert fitted.model.head.temperature is None
+    assert "nothing to compare" in fitted.explanation
+
+
+def test_a_source_of_the_same_labels_is_weighed_and_its_distance_told(task: Task) -> None:
+    """A source would be ignored, or trusted unseen."""
+    images = load(DataSource(folder=SAMPLES / "target-test"))[::4]
+    names = sorted({image.label or "" for image in images})
+    labels = torch.tensor([names.index(image.label or "") for image in images])
+    recorder = Recorder()
+    fitted = _fit(task._replace(source=Source(images, labels, names)), HEADS, recorder)
+    assert "instance_weighting" in {one.strategy for one in fitted.candidates}
+    assert 0 <= recorder.values["proxy_a_distance"][0] <= 2
+    assert "proxy-A distance" in fitted.explanation
+
+
+def test_too_few_images_to_tell_are_not_spent_on_fine_tuning(task: Task) -> None:
+    """Minutes would be spent on a comparison that ends in chance."""
+    fitted = _fit(task, AutoStrategy())
+    assert f"12 images held back could not tell; {trials.MIN_HELD} can" in fitted.explanation
+
+
+def test_halving_drops_the_worse_and_goes_on_with_the_better(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All would be trained to the end, or the best dropped; with a random backbone none wins."""
+    monkeypatch.setattr(trials, "MIN_HELD", 8)
+    monkeypatch.setattr(trials, "_LADDERS", ((1, 2),))
+    fitted = _fit(task, AutoStrategy())
+    tuned = [
+        one for one in fitted.candidates if one.strategy in {"partial_finetune", "lp_ft", "l2_sp"}
+    ]
+    assert sorted(one.hyperparameters["epochs"] for one in tuned) == [1, 2, 2]
+    assert all(one.score is not None for one in tuned)
+    scores = {one.hyperparameters["epochs"]: one.score for one in tuned}
+    assert set(scores) == {1, 2}
+
+
+def test_the_winner_alone_is_trained_with_the_checkpoints_of_the_run(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial's checkpoint would be resumed from as if it were the model's."""
+    monkeypatch.setattr(trials, "MIN_HELD", 8)
+    monkeypatch.setattr(trials, "_LADDERS", ((1,),))
+    monkeypatch.setattr(choice, "is_safe", lambda _gain: True)
+    recorder = Recorder()
+    files = CheckpointFiles(task.workspace / "checkpoints", {}, None, recorder)
+    fitted = _fit(task._replace(checkpoints=files), AutoStrategy(), recorder)
+    (taken,) = [one for one in fitted.candidates if one.chosen]
+    assert taken.strategy in {"partial_finetune", "lp_ft", "l2_sp"}
+    assert fitted.model.backbone.module is not task.backbone.module
+    assert [step for _, step in recorder.checkpoints] == [4, 5]  # of all images, and its end
+    assert fitted.decision is not None
+    assert fitted.decision.num_images == 12
+
+
+def test_time_that_does_not_suffice_is_not_begun(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit of minutes would end the job in the middle of a trial."""
+    monkeypatch.setattr(trials, "MIN_HELD", 8)
+    fitted = _fit(task._replace(seconds=0.1), AutoStrategy())
+    assert "not enough time" in fitted.explanation
+
+
+def test_a_cancel_ends_it_and_a_stop_leaves_a_model(task: Task) -> None:
+    """A cancel would wait for all candidates, or a stop leave without a model."""
+    cancelled, stopped = Recorder(cancel_in="training"), Recorder(stop_in="training")
+    for recorder in (cancelled, stopped):
+        recorder.progress("training", 0.6)
+    with pytest.raises(RunCancelledError):
+        _fit(task, HEADS, cancelled)
+    assert _fit(task, AutoStrategy(), stopped).model.head.weight.shape == (4, 1024)
