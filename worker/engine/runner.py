@@ -25,6 +25,7 @@ from worker.engine.features import Features
 from worker.engine.guard import Contest
 from worker.engine.inputs import Inputs, extractor, read_inputs
 from worker.engine.lineage import identity, lineage, origin
+from worker.engine.live import live_quality
 from worker.engine.messages import Done, Produced
 from worker.engine.runspec import RunSpec
 from worker.engine.source_training import Start, trained_on_source
@@ -75,6 +76,7 @@ def run(spec: RunSpec, context: Context) -> Result:
         if found is not None:
             context.metrics(0, **{f"{name}_accuracy": found.accuracy})
     transfer = transfer_of(given, contest, delivered, metrics, comparison)
+    transfer = transfer.model_copy(update={"live_model": live_quality(spec, given, context)})
     context.check()
     trained = Trained(delivered.model, given.labels, metrics, transfer)
     message = deliver(spec, trained, given, recorded)

@@ -30,7 +30,7 @@ class DataSource(BaseModel):
 
 
 class BaseModelFile(BaseModel):
-    """The weights that training starts from: a model's `model.safetensors`, and its backbone."""
+    """A finished model to work with: its `model.safetensors`, and its backbone."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,6 +50,7 @@ class RunSpec(BaseModel):
 
     `source_data`, `unlabelled_data` and `base_model` are where `spec.source_dataset`,
     `spec.unlabelled_dataset` and `spec.base.model` lie: each is given where the spec names one.
+    `live_model` is the one that the merchant uses today under this name, to be compared with.
     `cache` is shared by runs of one tenant and may be deleted at any time; `shared_cache` holds
     what only depends on public weights; `workspace` belongs to this run and attempt alone.
     `resume_from` is an earlier attempt's checkpoint, its hash verified; a run that cannot use
@@ -67,6 +68,7 @@ class RunSpec(BaseModel):
     source_data: DataSource | None = None
     unlabelled_data: DataSource | None = None
     base_model: BaseModelFile | None = None
+    live_model: BaseModelFile | None = None
     workspace: Path
     cache: Path
     shared_cache: Path

@@ -1,15 +1,17 @@
-"""The weights that a job starts from: a model's file, composed of its blobs once for each host."""
+"""Models that a job works with: their weights, composed of their blobs once for each host."""
 
 import hashlib
 import os
 import tempfile
 from pathlib import Path
 
-from core.blobs import BlobCorruptError
+from core.blobs import BlobCorruptError, BlobNotFoundError
+from core.logs import logger
 from core.refusals import NotFoundError
-from db.repositories import models
+from db.repositories import aliases, models
 from db.repositories.models import StoredFile
 from db.repositories.submissions import WEIGHTS_FILE
+from regraft.contract.catalog import BACKBONES
 from regraft.contract.errors import ErrorCode
 from worker.engine.runspec import BaseModelFile
 from worker.supervisor import outcome
@@ -29,10 +31,36 @@ def base_model(attempt: Attempt, model_id: str) -> BaseModelFile:
         message = f"The model to start from is there no more: {model_id}."
         failed = outcome.failed(attempt.claim, ErrorCode.NOT_FOUND, message, "base.model")
         raise InterruptedRunError(failed) from error
-    path = attempt.station.places.cache(tenant_id) / "models" / f"{file.sha256}.safetensors"
+    return BaseModelFile(backbone=model.backbone, weights=_local(attempt, file))
+
+
+def live_model(attempt: Attempt) -> BaseModelFile | None:
+    """Return the model in production under the job's name; None where it cannot be had.
+
+    It is only compared with: what is wrong with it is logged, and is no fault of the job's.
+    """
+    tenant_id, name = attempt.claim.tenant_id, attempt.claim.register_as or "model"
+    with attempt.station.database.read() as session:
+        model = aliases.live_model(session, tenant_id, name)
+        if model is None or model.backbone not in BACKBONES:
+            return None
+        file = models.file_if_any(session, tenant_id, model.id, WEIGHTS_FILE)
+    if file is None:
+        return None
+    try:
+        return BaseModelFile(backbone=model.backbone, weights=_local(attempt, file))
+    except (BlobCorruptError, BlobNotFoundError):
+        logger(__name__).exception("the live model cannot be read", model=model.id)
+        return None
+
+
+def _local(attempt: Attempt, file: StoredFile) -> Path:
+    """Return where a file lies on this host, put there first where it is missing or damaged."""
+    cache = attempt.station.places.cache(attempt.claim.tenant_id)
+    path = cache / "models" / f"{file.sha256}.safetensors"
     if not _is_whole(path, file):
         _compose(attempt, file, path)
-    return BaseModelFile(backbone=model.backbone, weights=path)
+    return path
 
 
 def _is_whole(path: Path, file: StoredFile) -> bool:

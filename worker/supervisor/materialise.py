@@ -20,7 +20,7 @@ from regraft.contract.verdict import KEPT
 from worker.engine.packs import NewImage, index_path, read_index, write_pack
 from worker.engine.runspec import DataSource, RunSpec
 from worker.supervisor.attempt import Attempt
-from worker.supervisor.base_model import base_model
+from worker.supervisor.base_model import base_model, live_model
 from worker.supervisor.checkpoints import restored
 
 _PACK = "images.pack"
@@ -45,6 +45,7 @@ def run_spec(attempt: Attempt) -> RunSpec:
         source_data=data(spec.source_dataset),
         unlabelled_data=data(spec.unlabelled_dataset),
         base_model=base_model(attempt, base.model) if isinstance(base, FromModel) else None,
+        live_model=live_model(attempt),
         workspace=attempt.workspace,
         cache=station.places.cache(claim.tenant_id),
         shared_cache=station.places.shared_cache(),

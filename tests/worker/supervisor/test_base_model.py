@@ -11,7 +11,9 @@ from sqlalchemy import update
 from core.blobs import SHARED_SCOPE, BlobCorruptError
 from db.lifecycle.claim import claim
 from db.models import BlobChunk, FileSegment, Job, Model, ModelFile
-from db.repositories import jobs
+from db.repositories import aliases, jobs
+from db.repositories.aliases import Place
+from db.repositories.audit import OPERATOR
 from db.repositories.submissions import WEIGHTS_FILE
 from db.session import Database
 from regraft.contract.ids import new_id
@@ -139,3 +141,30 @@ def test_a_model_that_is_gone_ends_the_job(
     assert ended.status == JobStatus.FAILED
     assert ended.error is not None
     assert (ended.error["code"], ended.error["param"]) == ("not_found", "base.model")
+
+
+def test_the_model_in_production_is_brought_along(
+    database: Database, acme: Merchant, zenith: Merchant, begin: Begin, model: str
+) -> None:
+    """No report could say whether the new model is better than the one that answers today."""
+    assert run_spec(begin(register_as="mugs")).live_model is None
+    with database.write() as session:
+        place = Place(acme.tenant_id, "mugs", "production")
+        assert aliases.apply(session, place, aliases.plan(session, place, 1), OPERATOR)
+    live = run_spec(begin(register_as="mugs")).live_model
+    assert live is not None
+    assert (live.backbone, live.weights.read_bytes()) == ("resnet18", b"".join(PARTS))
+    assert run_spec(begin(register_as="plates")).live_model is None
+
+
+def test_a_damaged_live_model_costs_no_job(
+    database: Database, acme: Merchant, begin: Begin, model: str
+) -> None:
+    """The job that is to replace a broken model would fail because that is broken."""
+    head = hashlib.sha256(PARTS[2]).hexdigest()
+    with database.write() as session:
+        place = Place(acme.tenant_id, "mugs", "production")
+        assert aliases.apply(session, place, aliases.plan(session, place, 1), OPERATOR)
+        chunk = update(BlobChunk).where(BlobChunk.sha256 == head)
+        session.execute(chunk.values(data=PARTS[2][::-1]))
+    assert run_spec(begin(register_as="mugs")).live_model is None
