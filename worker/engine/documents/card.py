@@ -107,10 +107,11 @@ def _data(facts: Facts) -> list[str]:
 def _method(facts: Facts) -> list[str]:
     transfer, job = facts.trained.transfer, facts.spec.spec
     record = facts.trained.model.backbone.record
-    lines = [f"`{job.strategy.type}` on `{record.name}`."]
+    asked = f"Asked for: `{job.strategy.type}` on `{record.name}`"
+    lines = [f"{asked}."]
     known = STRATEGIES.get(job.strategy.type)
     if known is not None:
-        lines = [f"`{known.type}` on `{record.name}` trains {known.trains} ({known.reference})."]
+        lines = [f"{asked}, which trains {known.trains} ({known.reference})."]
     lines += ["", _plain(transfer.explanation)]
     if transfer.guard is not None:
         lines += [
@@ -133,7 +134,8 @@ def _gain(gain: Gain) -> str:
 
 def _limits(facts: Facts) -> list[str]:
     found = [
-        "It answers with one of its labels for every photo, also for one that shows none of them.",
+        "It knows its labels alone: a photo of anything else is taken for one of them.",
+        "It leaves a photo unanswered where the probability is below the label's threshold.",
         "Its figures hold for photos like those that it was measured on.",
     ]
     if not facts.measured:
@@ -147,6 +149,10 @@ def _limits(facts: Facts) -> list[str]:
     if missed:
         listed = ", ".join(safe(label) for label in missed[:_MAX_ROWS])
         found.append(f"It recognised none of the {where} of: {listed}.")
+    if metrics.abstention is not None:
+        share, right = metrics.abstention.coverage, metrics.abstention.accuracy
+        said = "" if right is None else f", {percent(right)} of these rightly"
+        found.append(f"With its thresholds it answers {percent(share)} of the {where}{said}.")
     if metrics.ece is not None:
         found.append(f"Its probabilities are off by {metrics.ece:.3f} on average ({where}).")
     return found

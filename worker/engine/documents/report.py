@@ -77,7 +77,7 @@ def _accuracies(facts: Facts) -> Html:
 
 
 def _classes(where: str, metrics: Metrics) -> Html:
-    columns = ["label", "images", "precision", "recall", "F1"]
+    columns = ["label", "images", "precision", "recall", "F1", "answered from"]
     rows = [
         [
             one.label,
@@ -85,6 +85,7 @@ def _classes(where: str, metrics: Metrics) -> Html:
             percent(one.precision),
             percent(one.recall),
             percent(one.f1),
+            percent(one.threshold),
         ]
         for one in metrics.per_class
     ]

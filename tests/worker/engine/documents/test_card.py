@@ -2,7 +2,7 @@
 
 import re
 
-from regraft.contract.metrics import Gain, JobMetrics
+from regraft.contract.metrics import Abstention, Gain, JobMetrics
 from tests.worker.engine.documents.conftest import HOSTILE
 from worker.engine.documents.card import card, safe
 from worker.engine.documents.facts import Facts
@@ -46,11 +46,14 @@ def test_limits_follow_from_the_figures(facts: Facts) -> None:
     found = facts.trained.metrics.validation
     assert found is not None
     first = found.per_class[0].model_copy(update={"num_images": 4, "recall": 0.0})
-    weak = found.model_copy(update={"per_class": [first, *found.per_class[1:]]})
+    few = Abstention(num_answered=10, coverage=0.25, accuracy=0.9, accuracy_interval=(0.6, 1.0))
+    changes = {"per_class": [first, *found.per_class[1:]], "abstention": few}
+    weak = found.model_copy(update=changes)
     trained = facts.trained._replace(metrics=JobMetrics(validation=weak))
     text = card(facts._replace(trained=trained)).decode()
     assert f"Fewer than 10 of the held-out images show: {safe(HOSTILE[0])}." in text
     assert f"It recognised none of the held-out images of: {safe(HOSTILE[0])}" in text
+    assert "it answers 25.0% of the held-out images, 90.0% of these rightly." in text
     blind = facts.trained._replace(metrics=JobMetrics())
     assert "no figure says how good it is" in card(facts._replace(trained=blind)).decode()
 
