@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: bench-control fuzz help install install-dev demo up test lint types unit chaos chaos-full lock openapi migration clean
+.PHONY: bench-control bench-quality fuzz help install install-dev demo up test lint types unit chaos chaos-full lock openapi migration clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ fuzz: install-dev ## generated and damaged requests against the running service;
 
 bench-control: install-dev ## submits, polls, lists and queue-to-start on both databases; JSON
 	@$(RUN) -m benchmarks.control $(BENCH)
+
+bench-quality: install ## few-shot curves of every strategy, BENCH="--seconds 600"; goes on where it was
+	@$(RUN) -m benchmarks.quality $(BENCH)
 
 chaos-full: install-dev ## every test of a fault 20 times, each at another moment; over an hour
 	FAULT_REPEATS=20 $(RUN) -m pytest -m fault --timeout 400

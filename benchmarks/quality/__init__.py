@@ -1,0 +1,1 @@
+"""Few-shot curves of every strategy on real images; see `make bench-quality`."""
