@@ -1,10 +1,13 @@
 """Transactions: they commit whole or not at all, and writers wait for their turn."""
 
 import threading
+import time
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
+import db.session as session_module
 from db.base import now
 from db.models import Tenant
 from db.session import Database
@@ -51,6 +54,37 @@ def test_eight_writers_lose_no_update(database: Database) -> None:
         thread.join()
     with database.read() as session:
         assert session.scalar(select(Tenant.weight).where(Tenant.id == tenant_id)) == 81
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_lock_from_outside_costs_each_writer_one_wait(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight requests behind a stuck process would wait for each other's time-outs in turn."""
+    monkeypatch.setattr(session_module, "_BUSY_SECONDS", 1)
+    monkeypatch.setattr(session_module, "_TURN_SECONDS", 0.2)
+    tenant_id, began, failures = _add(database, "waiting"), time.monotonic(), []
+    stuck, waiting = Database(str(database.engine.url)), Database(str(database.engine.url))
+
+    def work() -> None:
+        try:
+            with waiting.write() as session:
+                session.get_one(Tenant, tenant_id)
+        except OperationalError as error:
+            failures.append(str(error))
+
+    with stuck.write() as session:
+        session.get_one(Tenant, tenant_id)  # a transaction begins with its first statement
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(failures) == 8
+    assert all("locked" in failure for failure in failures)
+    assert time.monotonic() - began < 8
+    for one in (stuck, waiting):
+        one.dispose()
 
 
 def test_now_moves_and_is_the_epoch(database: Database) -> None:
