@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import torch
 
-from worker.engine import backbone as backbones
 from worker.engine.backbone import Backbone
 from worker.engine.calibrate import calibrated, measured
 from worker.engine.checkpoints import CheckpointFiles
@@ -28,6 +27,7 @@ from worker.engine.lineage import identity, lineage, origin
 from worker.engine.live import live_quality
 from worker.engine.messages import Done, Produced
 from worker.engine.runspec import RunSpec
+from worker.engine.selection import selected
 from worker.engine.source_training import Start, trained_on_source
 from worker.engine.splits import folds
 from worker.engine.strategies import STRATEGIES, Task
@@ -51,7 +51,7 @@ def run(spec: RunSpec, context: Context) -> Result:
         torch.set_num_threads(spec.num_threads)
     context = recorded = Recorded(context)
     context.progress("preparing", 0.0)
-    backbone = backbones.starting(spec)
+    backbone, ranked = selected(spec, context)
     given = read_inputs(spec, backbone, context)
     context.progress("training", 0.60)
     started = time.perf_counter()
@@ -64,7 +64,7 @@ def run(spec: RunSpec, context: Context) -> Result:
     share = given.num_learned / len(given.features.rows)
     budget = given.features.seconds * share + seconds
     comparison = compare_with_scratch(spec, backbone, given, budget, context)
-    text, model = f"{origin(spec, given)}{fitted.explanation}", fitted.model
+    text, model = f"{ranked}{origin(spec, given)}{fitted.explanation}", fitted.model
     fitted = fitted._replace(model=calibrated(model, given, precision), explanation=text)
     baseline = baseline_of(task, asked.type, fitted, context)
     baseline = baseline._replace(model=calibrated(baseline.model, given, precision))
