@@ -1,5 +1,6 @@
 """Where several backbones are allowed, the one whose features suit the labels is taken."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from tests.worker.engine.random_backbone import random_record
 from tests.worker.engine.recorder import Recorder
 from worker.engine.runner import run
 from worker.engine.runspec import DataSource, RunSpec
+from worker.engine.selection import selected
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-NAMES = ["mobilenet_v3_small", "resnet18"]
+NAMES = ["resnet18", "resnet34"]
+DEGENERATE = ["mobilenet_v3_small", "resnet18"]  # the first, of random weights
 
 
 def test_the_best_ranked_backbone_is_the_models(
@@ -48,3 +51,38 @@ def test_the_best_ranked_backbone_is_the_models(
     assert done.transfer.guard.compared_on == "left_out"
     fractions = [fraction for _, fraction in recorder.steps]
     assert fractions == sorted(fractions)
+
+
+def test_a_backbone_without_evidence_is_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features that are the same for every image have no score, and would be taken at random."""
+    for name in DEGENERATE:
+        monkeypatch.setitem(BACKBONES, name, random_record(name, tmp_path / "weights", 32))
+    for label in ("bag", "sneaker"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for path in sorted((SAMPLES / "target" / label).iterdir())[:10]:
+            shutil.copy(path, tmp_path / "data" / label)
+    recorder = Recorder()
+    backbone, sentence = selected(
+        RunSpec(
+            run="run",
+            spec={
+                "dataset": DATASET,
+                "base": {"backbones": DEGENERATE},
+                "strategy": {"type": "auto"},
+            },
+            data=DataSource(folder=tmp_path / "data"),
+            workspace=tmp_path / "work",
+            cache=tmp_path / "cache",
+            shared_cache=tmp_path / "shared",
+            weights_dir=tmp_path / "weights",
+        ),
+        recorder,
+    )
+    assert backbone.record.name == "resnet18"
+    assert "mobilenet_v3_small -inf" in sentence
+    (told,) = [data["scores"] for _, _, data in recorder.events if "scores" in data]
+    assert isinstance(told, dict)
+    assert list(told) == ["resnet18"]
+    assert recorder.counts[-1] == (20, 20)
