@@ -22,6 +22,7 @@ from worker.engine.tensorfile import Entry, header
 from worker.engine.weights import ordered_names, tensor_bytes
 
 _VERSION = 1
+_REPORTED = "reported"
 _KEPT = 2
 _MAX_SHARE = 0.02  # of the run's time, for writing
 _MIN_INTERVAL = 2.0  # seconds; between two writes
@@ -107,6 +108,7 @@ class CheckpointFiles:
             )
             return None
         self._context.event("Goes on from a checkpoint.", checkpoint=path.name)
+        self._context.resume(saved.note.pop(_REPORTED, {}))
         return saved
 
     def _read(self, path: Path) -> Saved:
@@ -129,7 +131,8 @@ class CheckpointFiles:
     def write(self, saved: Saved, step: int, epoch: int) -> None:
         """Write and report a checkpoint, and drop all but the last two."""
         started = self._clock()
-        note = json.dumps(saved.note, sort_keys=True)
+        facts = {**saved.note, _REPORTED: self._context.reported()}
+        note = json.dumps(facts, sort_keys=True)
         metadata = {"identity": self._identity, "note": note}
         metadata["content"] = _content_hash(saved.tensors, note)
         names = ordered_names(saved.tensors)

@@ -36,6 +36,13 @@ class Context:
     def checkpoint(self, path: Path, sha256: str, size: int, step: int, epoch: int) -> None:
         """Say that a checkpoint lies whole at `path`; `step` orders those of a run."""
 
+    def reported(self) -> Series:
+        """Return the values that a checkpoint is to keep; none here."""
+        return {}
+
+    def resume(self, series: Series) -> None:
+        """Take back the values that an earlier attempt reported before its checkpoint."""
+
     def should_cancel(self) -> bool:
         """Tell whether the run is to end without a result."""
         return False
@@ -69,7 +76,7 @@ class Recorded(Context):
 
     def __init__(self, outer: Context) -> None:
         self._outer = outer
-        self.series: Series = {}
+        self._values: dict[str, dict[int, float]] = {}
 
     def progress(
         self, phase: Phase, fraction: float, done: int | None = None, total: int | None = None
@@ -84,8 +91,18 @@ class Recorded(Context):
     def metrics(self, step: int, **values: float) -> None:
         """Keep the values and pass them on."""
         for name, value in values.items():
-            self.series.setdefault(name, []).append((step, value))
+            self._values.setdefault(name, {})[step] = value
         self._outer.metrics(step, **values)
+
+    def reported(self) -> Series:
+        """Return every series so far, by step; a later value of a step replaces an earlier."""
+        return {name: sorted(values.items()) for name, values in self._values.items()}
+
+    def resume(self, series: Series) -> None:
+        """Add what an earlier attempt reported; this one's own values stay."""
+        for name, points in series.items():
+            earlier = dict(points)
+            self._values[name] = earlier | self._values.get(name, {})
 
     def checkpoint(self, path: Path, sha256: str, size: int, step: int, epoch: int) -> None:
         """Pass it on."""

@@ -41,7 +41,7 @@ def deliver(spec: RunSpec, trained: Trained, given: Inputs, context: Recorded) -
 
 def _documents(spec: RunSpec, trained: Trained, given: Inputs, context: Recorded) -> list[Document]:
     said = predictions(trained.model, given)
-    facts = Facts(spec, trained, given, said, context.series)
+    facts = Facts(spec, trained, given, said, context.reported())
     return [
         Document(held_out.FILE_NAME, said.model_dump_json(indent=1).encode() + b"\n"),
         Document("README.md", card(facts)),

@@ -21,6 +21,7 @@ MAX_LABELS = 30  # of a confusion matrix that is drawn whole; of more the worst 
 _MAX_PAIRS = 30
 _PIXELS = 96
 _SHADES = 5
+_OF_THE_MACHINE = frozenset({"images_per_second"})  # says nothing of the model
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """
 :root{color-scheme:light dark}
@@ -162,6 +163,6 @@ def _curves(facts: Facts) -> list[Html]:
     drawn = [
         curve(name.replace("_", " "), points)
         for name, points in sorted(facts.series.items())
-        if len(points) > 1
+        if len(points) > 1 and name not in _OF_THE_MACHINE
     ]
     return [tag("h2", "While it trained"), *drawn] if drawn else []
