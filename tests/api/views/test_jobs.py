@@ -40,7 +40,7 @@ def test_a_finished_job(api: Api, acme: Merchant) -> None:
     assert (shown["status"], shown["model"], shown["queue"]) == (
         *("succeeded", trained.model_id, None),
     )
-    nothing = {"validation": None, "test": None, "calibration": None, "leaks": []}
+    nothing: dict[str, object] = {"validation": None, "test": None, "calibration": None, "leaks": []}
     assert shown["metrics"] == nothing
     assert shown["usage"] == {"device_seconds": 1.5, "num_images": 3}
     assert (shown["started_at"], shown["finished_at"]) == (
