@@ -40,8 +40,8 @@ def test_a_finished_job(api: Api, acme: Merchant) -> None:
     assert (shown["status"], shown["model"], shown["queue"]) == (
         *("succeeded", trained.model_id, None),
     )
-    nothing: dict[str, object] = {"validation": None, "test": None, "calibration": None, "leaks": []}
-    assert shown["metrics"] == nothing
+    empty: dict[str, object] = {"validation": None, "test": None, "calibration": None, "leaks": []}
+    assert shown["metrics"] == empty
     assert shown["usage"] == {"device_seconds": 1.5, "num_images": 3}
     assert (shown["started_at"], shown["finished_at"]) == (
         *("1970-01-01T00:00:01.000Z", "1970-01-01T00:00:02.500Z"),
