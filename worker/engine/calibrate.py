@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from regraft.contract.intervals import wilson
 from regraft.contract.metrics import (
     Calibration,
     JobMetrics,
@@ -25,7 +26,6 @@ from worker.engine.data import Image
 from worker.engine.evaluate import MIN_IMAGES, Answers
 from worker.engine.head import fit_temperature
 from worker.engine.inputs import Inputs
-from worker.engine.intervals import wilson
 from worker.engine.splits import dealt
 
 MIN_ANSWERED = 10  # answers with a label that its threshold must rest on

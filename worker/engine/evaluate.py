@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from regraft.contract.intervals import paired_difference, wilson
 from regraft.contract.metrics import Abstention, ClassMetrics, ConfusionMatrix, Gain, Metrics
-from worker.engine.intervals import paired_difference, wilson
 
 MIN_IMAGES = 20  # to state a calibration error of, or to calibrate on
 _BINS = 15

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from regraft.contract.intervals import wilson
 from regraft.contract.metrics import Candidate
 from regraft.contract.strategies import FineTuning, FullFinetune, L2Sp, LpFt, PartialFinetune
 from worker.engine.adapted import Adapted, LeftOut
 from worker.engine.context import Context, Silent
 from worker.engine.device import device
 from worker.engine.head import Head, fit_temperature
-from worker.engine.intervals import wilson
 from worker.engine.strategies.base import Fitted, Task
 from worker.engine.strategies.linear_probe import material_of, solve_head
 from worker.engine.training.examples import Pixels, cheapest

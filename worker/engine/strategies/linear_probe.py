@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from regraft.contract.errors import ErrorCode
+from regraft.contract.intervals import wilson
 from regraft.contract.job import Hyperparameters
 from regraft.contract.metrics import Candidate
 from regraft.contract.strategies import LinearProbe
@@ -20,7 +21,6 @@ from worker.engine.adapted import Adapted, LeftOut
 from worker.engine.context import Context
 from worker.engine.failures import EngineError
 from worker.engine.head import Basis, Head, basis_of, fit_temperature
-from worker.engine.intervals import wilson
 from worker.engine.solver import MAX_ITERATIONS, Problems, Solutions, solve
 from worker.engine.strategies.base import Fitted, Task
 

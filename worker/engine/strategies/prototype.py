@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from regraft.contract.errors import ErrorCode
+from regraft.contract.intervals import wilson
 from regraft.contract.metrics import Candidate
 from regraft.contract.strategies import Prototype
 from worker.engine.adapted import Adapted, LeftOut
 from worker.engine.context import Context
 from worker.engine.failures import EngineError
 from worker.engine.head import Head, fit_temperature
-from worker.engine.intervals import wilson
 from worker.engine.strategies.base import Fitted, Task
 from worker.engine.strategies.linear_probe import Material, material_of
 

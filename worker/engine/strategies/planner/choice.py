@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from regraft.contract.intervals import wilson
 from regraft.contract.metrics import Candidate, Gain
 from worker.engine import evaluate
-from worker.engine.intervals import wilson
 from worker.engine.strategies.planner.heads import Judged
 
 MARGIN = 1.0  # points that a delivered model may lack to the frozen head, with 97.5% confidence

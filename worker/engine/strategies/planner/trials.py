@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from regraft.contract.intervals import wilson
 from regraft.contract.metrics import Candidate
 from regraft.contract.strategies import FineTuning, L2Sp, LpFt, PartialFinetune
 from worker.engine.checkpoints import NoCheckpoints
 from worker.engine.context import Context, Silent
 from worker.engine.failures import EngineError
-from worker.engine.intervals import wilson
 from worker.engine.strategies.base import Fitted, Strategy, Task
 from worker.engine.strategies.fine_tuning import l2_sp, lp_ft, partial_finetune
 
