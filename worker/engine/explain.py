@@ -15,7 +15,9 @@ def verdict_of(strategy: str, transfer: Transfer) -> str:
     if guard is not None and guard.decision == "baseline_delivered":
         return f"Delivered is the frozen backbone with a linear head. {guard.reason}"
     if guard is not None and guard.gain is not None:
-        return f"Delivered is {strategy}, which beats the frozen head. {guard.reason}"
+        is_sure = guard.gain.interval[0] > 0
+        beats = ", which surely beats the frozen head" if is_sure else ""
+        return f"Delivered is the model made by {strategy}{beats}. {guard.reason}"
     what = f"Delivered is the model made by {strategy}"
     if gain is None:
         return f"{what}."
