@@ -39,6 +39,8 @@ def main() -> None:
     ends = time.monotonic() + options.seconds
     left = 0
     for images in image_sets(folder / "images", _say):
+        if options.only not in {None, images.name}:
+            continue
         given = prepared(images, backbone, folder)
         for cell, strategy in _plan(given, options):
             if cell in known:
@@ -65,6 +67,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(".regraft/bench-quality"))
     parser.add_argument("--seconds", type=float, default=3600, help="when to begin no new cell")
+    parser.add_argument("--only", help="the name of one set")
     parser.add_argument("--draws", type=int, help="of every point, instead of 10 and 5")
     parser.add_argument("--tuned-up-to", type=int, default=5, help="images a class: fine-tuning")
     parser.add_argument("--tuned-draws", type=int, default=3, help="fine-tuning takes minutes")

@@ -14,7 +14,7 @@ from worker.engine.adapted import Adapted, LeftOut
 from worker.engine.context import Context
 from worker.engine.strategies.base import Fitted, Task
 from worker.engine.strategies.planner import choice, trials
-from worker.engine.strategies.planner.heads import Judged, judged_heads
+from worker.engine.strategies.planner.heads import Judged, judged_heads, knows_by_source
 from worker.engine.strategies.planner.shift import proxy_a_distance
 from worker.engine.strategies.planner.trials import HELD_FOLD, Halving, Trial
 
@@ -26,6 +26,8 @@ def auto(task: Task, options: AutoStrategy, context: Context) -> Fitted:
     shift = _shift(task, context)
     heads = judged_heads(task, context)
     labels = task.labels[task.folds >= 0]
+    if heads[-1].uses_source and knows_by_source(task):
+        heads = [heads[-1], *heads[:-1]]
     frozen = choice.chosen(heads, labels)
     found = _tuned(task, options, context)
     held = task.labels[task.folds == HELD_FOLD]
@@ -116,7 +118,7 @@ def _named(one: Judged) -> str:
 def _tried(heads: Sequence[Judged], labels: Tensor) -> str:
     names = ", ".join(dict.fromkeys(one.name for one in heads))
     if not len(labels):
-        return f"There was nothing to compare heads on ({names}): the default was taken."
+        return f"There was nothing to compare heads on ({names})."
     return f"Heads on the frozen backbone ({names}) were compared on {len(labels)} images left out."
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from regraft.contract.intervals import wilson
+from regraft.contract.intervals import Z95, wilson
 from regraft.contract.metrics import Candidate, Gain
 from worker.engine import evaluate
 from worker.engine.strategies.planner.heads import Judged
@@ -24,12 +24,17 @@ def chosen(heads: Sequence[Judged], labels: Tensor) -> Judged:
     """Return the first of `heads`, simplest first, that no other one surely beats.
 
     Surely: the paired 95% interval of the difference, on the same `labels` [m] images, lies
-    above 0. One that learned from a source must surely beat what it replaces to be taken, and
-    so must the linear probe: least squares were better at every number of images measured.
+    above 0. A head that learned from a source as well has more to give where images are few and
+    little can be told: one standard error above 0 is enough for it. Where the source's images
+    alone name most of the target's, that head comes first instead.
     """
     best = heads[0]
     for one in heads[1:]:
-        if len(labels) and evaluate.gain(labels, one.logits, best.logits).interval[0] > 0:
+        if not len(labels):
+            break
+        gain = evaluate.gain(labels, one.logits, best.logits)
+        share = 1 / Z95 if one.uses_source else 1.0
+        if gain.points + share * (gain.interval[0] - gain.points) > 0:
             best = one
     return best
 
@@ -54,6 +59,8 @@ def _candidate(one: Judged, taken: Judged, labels: Tensor) -> Candidate:
 
 def _reason(one: Judged, taken: Judged, labels: Tensor) -> str:
     if not len(labels):
+        if one is taken and one.uses_source:
+            return "its source alone names most of the target's images right"
         return "the default: nothing to compare on" if one is taken else "nothing to compare on"
     if one is taken:
         return "the simplest that none of the others surely beats"

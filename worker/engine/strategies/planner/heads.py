@@ -17,23 +17,29 @@ from worker.engine.head import Head, fit_temperature
 from worker.engine.least_squares import LeastSquares
 from worker.engine.strategies.base import Fitted, Task
 from worker.engine.strategies.instance_weighting import instance_weighting
+from worker.engine.strategies.joined import shared_part
 from worker.engine.strategies.linear_probe import linear_probe
 from worker.engine.strategies.prototype import prototype
 
 STRENGTHS = (0.1, 0.3, 1.0)
 DEFAULT_STRENGTH = 0.3
+_MOST = 0.5
 Settings = dict[str, float | int | str]
 Fit = Callable[[Task], Head]
 
 
 class Judged(NamedTuple):
-    """A head fitted to all images, and logits [m, c] of the m images in folds, out of fold."""
+    """A head fitted to all images, and logits [m, c] of the m images in folds, out of fold.
+
+    `uses_source` tells that it learned from other images than the target's.
+    """
 
     name: str
     settings: Settings
     head: Head
     logits: Tensor
     seconds: float
+    uses_source: bool = False
 
 
 def least_squares(strength: float) -> Fit:
@@ -107,7 +113,23 @@ def _weighted_source(task: Task, context: Context) -> Judged:
     started = time.perf_counter()
     plain, options = task._replace(wanted=Hyperparameters()), InstanceWeighting()
     fitted = instance_weighting(plain, options, context)
-    return _of(fitted, task, "instance_weighting", {"weighting": options.weighting}, started)
+    found = _of(fitted, task, "instance_weighting", {"weighting": options.weighting}, started)
+    return found._replace(uses_source=True)
+
+
+def knows_by_source(task: Task) -> bool:
+    """Tell whether a head of the source's images alone names most of the target's right.
+
+    None of these was shown to it, so this can be told where no image can be left out.
+    """
+    if task.source is None:
+        return False
+    shared = shared_part(task.source, task.names)
+    if not len(shared.labels):
+        return False
+    solved = LeastSquares(task.features.of(shared.images), shared.labels, task.num_classes)
+    logits = solved.head(DEFAULT_STRENGTH).logits(task.features.of(task.images))
+    return float((logits.argmax(dim=1) == task.labels).double().mean()) > _MOST
 
 
 def _of(fitted: Fitted, task: Task, name: str, settings: Settings, started: float) -> Judged:

@@ -1,0 +1,42 @@
+"""The simplest head is taken unless another one surely beats it."""
+
+import torch
+from torch import Tensor
+
+from worker.engine.head import Head
+from worker.engine.strategies.planner.choice import chosen
+from worker.engine.strategies.planner.heads import Judged
+
+LABELS = torch.zeros(100, dtype=torch.int64)
+
+
+def _judged(name: str, right: int, *, uses_source: bool = False) -> Judged:
+    logits = torch.zeros(100, 2)
+    logits[:right, 0], logits[right:, 1] = 1, 1
+    head = Head(torch.zeros(2, 3), torch.zeros(2), None)
+    return Judged(name, {}, head, logits, 0.0, uses_source)
+
+
+def _taken(*heads: Judged, labels: Tensor = LABELS) -> str:
+    return chosen(heads, labels).name
+
+
+def test_what_cannot_be_told_apart_stays_the_simplest() -> None:
+    """Luck on a few images would choose, and another draw of them otherwise."""
+    assert _taken(_judged("simple", 80), _judged("other", 82)) == "simple"
+    assert _taken(_judged("simple", 80), _judged("other", 95)) == "other"
+
+
+def test_a_source_is_taken_on_less_evidence_than_a_luxury() -> None:
+    """With three images a class nothing is sure, and the source's eight points would be lost."""
+    simple = _judged("simple", 80)
+    assert _taken(simple, _judged("source", 83, uses_source=True)) == "source"
+    assert _taken(simple, _judged("source", 80, uses_source=True)) == "simple"
+    assert _taken(simple, _judged("source", 70, uses_source=True)) == "simple"
+
+
+def test_without_images_the_first_is_taken() -> None:
+    """One image of each class would end in an error."""
+    none = torch.zeros(0, dtype=torch.int64)
+    one = _judged("simple", 80)._replace(logits=torch.zeros(0, 2))
+    assert _taken(one, one._replace(name="other"), labels=none) == "simple"
