@@ -69,3 +69,19 @@ def test_a_job_of_each_strategy_ends_in_a_model(
     assert job.spec.strategy.type == name
     assert job.transfer is not None
     assert name in {one.strategy for one in job.transfer.candidates}
+
+
+def test_auto_tells_what_it_compared(client: Client, target: str, source: str) -> None:
+    """Nobody would trust a choice whose alternatives are not shown."""
+    submitted = client.jobs.submit(
+        dataset=target, source_dataset=source, strategy={"type": "auto"}, exports=[]
+    )
+    job = client.jobs.wait(submitted.id, timeout=180)
+    assert job.error is None
+    assert job.transfer is not None
+    tried = {one.strategy for one in job.transfer.candidates}
+    assert {"linear_probe", "prototype", "instance_weighting"} <= tried
+    assert sum(one.chosen for one in job.transfer.candidates) == 1
+    assert all(one.reason for one in job.transfer.candidates)
+    assert job.transfer.guard is not None
+    assert job.transfer.explanation
