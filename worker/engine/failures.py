@@ -10,6 +10,7 @@ from regraft.contract.errors import ErrorCode
 _ALLOCATION = (
     *("can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc"),
     "could not create a primitive",  # oneDNN's words when a convolution gets no scratch memory
+    "can't start new thread",  # Python's, when there is no room for its stack
 )
 
 

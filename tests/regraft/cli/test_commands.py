@@ -85,7 +85,7 @@ def test_submit_and_follow(run: Run, service: Standin) -> None:
     """What the service is for, on one screen."""
     ran = run("jobs", "submit", "--dataset", DATASET, "--name", "autumn", "--follow")
     assert ran.code == 0
-    for said in ("91.0%", "62.0% - 98.0%", "mug", "+51.0 points", "adapting is better", "adapted"):
+    for said in ("91.0%", "62.0% - 98.0%", "mug", "+51.0 points", "adapting is better", "Verdict"):
         assert said in ran.out
     assert f"regraft models download {service.model.id}" in ran.out
     assert "features 42%" in ran.err

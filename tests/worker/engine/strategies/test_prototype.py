@@ -69,6 +69,7 @@ def test_a_run_on_five_photos_of_each_class(make_spec: MakeSpec, tmp_path: Path)
         OBJECTS / "target",
         OBJECTS / "target-test",
         strategy={"type": "prototype"},
+        guard="off",
         validation={"fraction": 0.0},
     )
     recorder = Recorder()
@@ -88,7 +89,7 @@ def test_one_photo_of_each_class_and_a_cancel(make_spec: MakeSpec, tmp_path: Pat
         (tmp_path / "data" / label).mkdir(parents=True)
         first = min((OBJECTS / "target" / label).iterdir())
         (tmp_path / "data" / label / first.name).write_bytes(first.read_bytes())
-    chosen = {"strategy": {"type": "prototype"}, "exports": []}
+    chosen = {"strategy": {"type": "prototype"}, "guard": "off", "exports": []}
     spec = make_spec(tmp_path / "run", tmp_path / "data", None, **chosen)
     (candidate,) = run(spec, Recorder()).done.transfer.candidates
     assert candidate.score is None

@@ -99,8 +99,8 @@ def test_other_drawings_train_the_backbone_with_a_head_of_their_own(tmp_path: Pa
     """A source of other products would be refused where it can be used."""
     done = _run(tmp_path, DISJOINT, Recorder(), {"type": "coral"}).done
     assert done.labels == list(SAME)
-    (candidate,) = done.transfer.candidates
-    assert candidate.hyperparameters["source_images"] == 8
+    tried = {one.strategy: one for one in done.transfer.candidates}
+    assert tried["coral"].hyperparameters["source_images"] == 8
 
 
 def test_of_overlapping_classes_the_shared_ones_are_used(tmp_path: Path) -> None:
