@@ -71,56 +71,6 @@ class Context:
             raise RunCancelledError
 
 
-class Recorded(Context):
-    """Passes everything on, and keeps the values of each series for the report."""
-
-    def __init__(self, outer: Context) -> None:
-        self._outer = outer
-        self._values: dict[str, dict[int, float]] = {}
-
-    def progress(
-        self, phase: Phase, fraction: float, done: int | None = None, total: int | None = None
-    ) -> None:
-        """Pass it on."""
-        self._outer.progress(phase, fraction, done, total)
-
-    def event(self, message: str, level: EventLevel = "info", **data: object) -> None:
-        """Pass it on."""
-        self._outer.event(message, level, **data)
-
-    def metrics(self, step: int, **values: float) -> None:
-        """Keep the values and pass them on."""
-        for name, value in values.items():
-            self._values.setdefault(name, {})[step] = value
-        self._outer.metrics(step, **values)
-
-    def reported(self) -> Series:
-        """Return every series so far, by step; a later value of a step replaces an earlier."""
-        return {name: sorted(values.items()) for name, values in self._values.items()}
-
-    def resume(self, series: Series) -> None:
-        """Add what an earlier attempt reported; this one's own values stay."""
-        for name, points in series.items():
-            earlier = dict(points)
-            self._values[name] = earlier | self._values.get(name, {})
-
-    def checkpoint(self, path: Path, sha256: str, size: int, step: int, epoch: int) -> None:
-        """Pass it on."""
-        self._outer.checkpoint(path, sha256, size, step, epoch)
-
-    def should_cancel(self) -> bool:
-        """Tell what the outer context tells."""
-        return self._outer.should_cancel()
-
-    def should_stop(self) -> bool:
-        """Tell what the outer context tells."""
-        return self._outer.should_stop()
-
-    def should_pause(self) -> bool:
-        """Tell what the outer context tells."""
-        return self._outer.should_pause()
-
-
 class Silent(Context):
     """Heeds another context's wishes and reports nothing: for a step inside a step."""
 
@@ -138,3 +88,57 @@ class Silent(Context):
     def should_pause(self) -> bool:
         """Tell what the outer context tells."""
         return self._outer.should_pause()
+
+
+class Relay(Silent):
+    """Passes everything on; whoever changes a part of it overrides that."""
+
+    def progress(
+        self, phase: Phase, fraction: float, done: int | None = None, total: int | None = None
+    ) -> None:
+        """Pass it on."""
+        self._outer.progress(phase, fraction, done, total)
+
+    def event(self, message: str, level: EventLevel = "info", **data: object) -> None:
+        """Pass it on."""
+        self._outer.event(message, level, **data)
+
+    def metrics(self, step: int, **values: float) -> None:
+        """Pass them on."""
+        self._outer.metrics(step, **values)
+
+    def checkpoint(self, path: Path, sha256: str, size: int, step: int, epoch: int) -> None:
+        """Pass it on."""
+        self._outer.checkpoint(path, sha256, size, step, epoch)
+
+    def reported(self) -> Series:
+        """Return what the outer context has."""
+        return self._outer.reported()
+
+    def resume(self, series: Series) -> None:
+        """Pass them on."""
+        self._outer.resume(series)
+
+
+class Recorded(Relay):
+    """Keeps the values of each series for the report."""
+
+    def __init__(self, outer: Context) -> None:
+        super().__init__(outer)
+        self._values: dict[str, dict[int, float]] = {}
+
+    def metrics(self, step: int, **values: float) -> None:
+        """Keep the values and pass them on."""
+        for name, value in values.items():
+            self._values.setdefault(name, {})[step] = value
+        self._outer.metrics(step, **values)
+
+    def reported(self) -> Series:
+        """Return every series so far, by step; a later value of a step replaces an earlier."""
+        return {name: sorted(values.items()) for name, values in self._values.items()}
+
+    def resume(self, series: Series) -> None:
+        """Add what an earlier attempt reported; this one's own values stay."""
+        for name, points in series.items():
+            earlier = dict(points)
+            self._values[name] = earlier | self._values.get(name, {})

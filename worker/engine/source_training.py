@@ -6,20 +6,19 @@ that know the source domain. May import torch, the contract and the engine's own
 
 import copy
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from regraft.contract.job import Hyperparameters
-from regraft.contract.status import EventLevel, Phase
+from regraft.contract.status import Phase
 from regraft.contract.strategies import FullFinetune
 from worker.engine import backbone as backbones
 from worker.engine.adapted import FeatureSource
 from worker.engine.backbone import Backbone
 from worker.engine.checkpoints import Checkpoints, Saved
-from worker.engine.context import Context
+from worker.engine.context import Context, Relay
 from worker.engine.strategies.base import Source, Task
 from worker.engine.strategies.fine_tuning import full_finetune
 
@@ -131,11 +130,11 @@ class _Stage:
         self._run.write(marked, step + self._offset, epoch)
 
 
-class Part(Context):
+class Part(Relay):
     """Reports one of several trainings of a run: its share of the progress, its own series."""
 
     def __init__(self, outer: Context, low: float, high: float, prefix: str = "") -> None:
-        self._outer = outer
+        super().__init__(outer)
         self._low = low
         self._scale = (high - low) / (_END - _START)
         self._prefix = prefix
@@ -147,26 +146,6 @@ class Part(Context):
         share = self._low + max(0.0, fraction - _START) * self._scale
         self._outer.progress(phase, share, done, total)
 
-    def event(self, message: str, level: EventLevel = "info", **data: object) -> None:
-        """Pass on."""
-        self._outer.event(message, level, **data)
-
     def metrics(self, step: int, **values: float) -> None:
         """Pass on, under names of this part's own."""
         self._outer.metrics(step, **{f"{self._prefix}{name}": v for name, v in values.items()})
-
-    def checkpoint(self, path: Path, sha256: str, size: int, step: int, epoch: int) -> None:
-        """Pass on."""
-        self._outer.checkpoint(path, sha256, size, step, epoch)
-
-    def should_cancel(self) -> bool:
-        """Tell what the outer context tells."""
-        return self._outer.should_cancel()
-
-    def should_stop(self) -> bool:
-        """Tell what the outer context tells."""
-        return self._outer.should_stop()
-
-    def should_pause(self) -> bool:
-        """Tell what the outer context tells."""
-        return self._outer.should_pause()
