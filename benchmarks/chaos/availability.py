@@ -86,7 +86,7 @@ class Availability(threading.Thread):
         # A write transaction: readers of SQLite get by where nobody can move a job.
         with self._cluster.database.write() as session:
             rows = session.execute(slots).all()
-            jobs = dict(session.execute(waiting.group_by(Job.device_class)).tuples().all())
+            jobs = {row[0]: row[1] for row in session.execute(waiting.group_by(Job.device_class))}
         free = Counter(row.device_class for row in rows if is_running(row.pid))
         return {name for name, count in free.items() if count >= jobs.get(name, 0)}
 
