@@ -3,6 +3,7 @@
 Of other merchants nothing is shown but totals.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import func, select
@@ -69,8 +70,9 @@ def places(session: Session, tenant_id: str, found: list[Job]) -> dict[str, Plac
     queued = [job for job in found if job.status == JobStatus.QUEUED]
     known: dict[str, Place] = {}
     for device_class in {job.device_class for job in queued}:
-        line, before = _line(session, device_class), _before(session, tenant_id, device_class)
-        mine = (job for job in queued if job.device_class == device_class)
+        line = _line(session, device_class)
+        mine = [job for job in queued if job.device_class == device_class]
+        before = _before(session, tenant_id, device_class, [job.id for job in mine])
         known.update({job.id: _place(line, job, before.get(job.id, 0)) for job in mine})
     return known
 
@@ -161,11 +163,14 @@ def _by_tenant(session: Session, device_class: str, status: JobStatus) -> dict[s
     return dict(session.execute(query.group_by(Job.tenant_id)).all())
 
 
-def _before(session: Session, tenant_id: str, device_class: str) -> dict[str, int]:
-    """Return how many of a tenant's queued jobs stand before each of them."""
+def _before(
+    session: Session, tenant_id: str, device_class: str, ids: Sequence[str]
+) -> dict[str, int]:
+    """Return how many of a tenant's queued jobs stand before each of these."""
     place = func.row_number().over(order_by=(Job.priority.desc(), Job.id))
     query = scoped(Job, tenant_id).where(
         Job.device_class == device_class, Job.status == JobStatus.QUEUED
     )
-    rows = session.execute(query.with_only_columns(Job.id, (place - 1).label("before")))
+    ranked = query.with_only_columns(Job.id, (place - 1).label("before")).subquery()
+    rows = session.execute(select(ranked).where(ranked.c.id.in_(ids)))
     return {row.id: row.before for row in rows}
