@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from benchmarks.chaos import oracle
+from benchmarks.chaos import oracle, resumption
 from benchmarks.chaos.availability import Availability
 from benchmarks.chaos.cluster import LIGHT, REAL, Cluster, cluster
 from benchmarks.chaos.injector import Injector
@@ -136,6 +136,7 @@ def _verdict(options: Options, service: Cluster, journal: Journal) -> Iterator[s
         yield from oracle.submissions_are_single(session)
         yield from oracle.moves_are_legal(session, found)
         yield from oracle.failures_are_explained(session, journal, options.db)
+        yield from resumption.work_goes_on(found, resumption.marks(session))
     yield from oracle.results_are_whole(service.database)
     yield from oracle.nothing_is_left(service, journal)
     yield from oracle.answers_are_explained(journal, options.db)
@@ -145,7 +146,7 @@ def _line(
     options: Options, service: Cluster, journal: Journal, able: Availability, breaches: list[str]
 ) -> dict[str, Any]:
     with service.database.read() as session:
-        found = oracle.histories(session)
+        found, marked = oracle.histories(session), resumption.marks(session)
         counts = {
             f"{row[0]}/{row[1]}": row[2]
             for row in session.execute(
@@ -170,6 +171,7 @@ def _line(
         "doubled": sum(breach.startswith("I2") for breach in breaches),
         "stale_writes_refused": sum(len(_STALE.findall(log)) for log in service.logs()),
         "recovery": _figures(measured),
+        "repeated_work": _spread(resumption.repeated(journal, found, marked)),
         "get_p99_ms": _milliseconds(percentile(journal.reads, 99)),
         "breaches": [*breaches, *late],
     }
@@ -178,11 +180,15 @@ def _line(
 def _figures(measured: list[Recovery]) -> dict[str, Any]:
     figures: dict[str, Any] = {"deaths": len(measured)}
     for name in ("able", "first", "queued", "wall"):
-        values = [float(getattr(one, name)) for one in measured]
-        for percent in (50, 99, 100):
-            figures[f"{name}_p{percent}_s"] = percentile(values, percent)
+        spread = _spread([float(getattr(one, name)) for one in measured])
+        figures |= {f"{name}_{figure}": value for figure, value in spread.items()}
     figures["first_over"] = sum(one.first > one.allowed for one in measured)
-    return {k: round(v, 2) if isinstance(v, float) else v for k, v in figures.items()}
+    return figures
+
+
+def _spread(seconds: list[float]) -> dict[str, float | None]:
+    found = {f"p{percent}_s": percentile(seconds, percent) for percent in (50, 99, 100)}
+    return {name: value and round(value, 2) for name, value in found.items()}
 
 
 def _milliseconds(seconds: float | None) -> float | None:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import pytest
 from sqlalchemy import delete, insert, update
 
-from benchmarks.chaos import oracle
-from benchmarks.chaos.journal import Injected, Journal, Refusal
+from benchmarks.chaos import oracle, resumption
+from benchmarks.chaos.journal import Death, Injected, Journal, Refusal
 from benchmarks.chaos.plan import Fault
 from core.settings import Settings
 from db.models import FileSegment, Job, JobEvent, JobResult, Model, ModelFile
@@ -43,6 +43,26 @@ def _move(database: Database, merchant: Merchant, job_id: str, frm: str, to: str
                 type="status",
                 message="moved",
                 data={"from": frm, "to": to},
+            )
+        )
+
+
+def _note(
+    database: Database, merchant: Merchant, job_id: str, fence: int, step: int, *, resumed: bool
+) -> None:
+    """A checkpoint that was stored, or the word of an attempt that went on from one."""
+    words = f"Going on from the checkpoint at step {step}." if resumed else "Checkpoint."
+    with database.write() as session:
+        session.execute(
+            insert(JobEvent).values(
+                id=new_id("evt"),
+                tenant_id=merchant.tenant_id,
+                job_id=job_id,
+                fence=fence,
+                level="info",
+                type="message" if resumed else "checkpoint",
+                message=words,
+                data={"step": step},
             )
         )
 
@@ -147,6 +167,33 @@ def test_a_job_that_ended_twice(database: Database, trained: str, acme: Merchant
     _move(database, acme, trained, "succeeded", "running")
     _move(database, acme, trained, "running", "succeeded")
     assert set(_found(database, trained)) == {"I4"}
+
+
+@pytest.mark.parametrize(("resumed_from", "breaches"), [(20, 0), (10, 1), (None, 1)])
+def test_work_that_is_done_again(
+    database: Database, trained: str, acme: Merchant, resumed_from: int | None, breaches: int
+) -> None:
+    """Hours of training would be thrown away by each loss, and every job would still succeed."""
+    _note(database, acme, trained, 0, 10, resumed=False)
+    _note(database, acme, trained, 0, 20, resumed=False)
+    if resumed_from is not None:
+        _note(database, acme, trained, 1, resumed_from, resumed=True)
+    with database.read() as session:
+        found, marked = oracle.histories(session), resumption.marks(session)
+    assert len(list(resumption.work_goes_on(found, marked))) == breaches
+
+
+def test_the_work_between_a_checkpoint_and_a_death(
+    database: Database, trained: str, acme: Merchant
+) -> None:
+    """The figure for repeated work would be nought whatever was lost."""
+    _note(database, acme, trained, 1, 10, resumed=False)
+    with database.read() as session:
+        found, marked = oracle.histories(session), resumption.marks(session)
+    stored = marked[trained][0].at
+    deaths = [Death(trained, 1, "cpu", stored + 3.0), Death(trained, 7, "cpu", stored + 3.0)]
+    lost = resumption.repeated(Journal(deaths=deaths), found, marked)
+    assert lost == [pytest.approx(3.0)]
 
 
 def test_a_failure_without_a_fault(database: Database, trained: str) -> None:
