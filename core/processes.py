@@ -8,8 +8,11 @@ import ctypes
 import os
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_FIRST_TO_GO = "500"
 
 
 def die_with_parent(expected_parent: int, sig: int = signal.SIGKILL) -> None:
@@ -27,6 +30,28 @@ def die_with_parent(expected_parent: int, sig: int = signal.SIGKILL) -> None:
 def bound(command: list[str], sig: int = signal.SIGKILL) -> list[str]:
     """Return the command line that runs `command` so that it dies with this process."""
     return [sys.executable, "-m", "core.processes", str(os.getpid()), str(int(sig)), *command]
+
+
+def oom_kills() -> int:
+    """Return how many processes Linux has killed for lack of memory, on the machine or in it.
+
+    Without `/proc/vmstat` it is 0 for ever.
+    """
+    with suppress(OSError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return 0
+
+
+def offer_to_oom_killer(pid: int) -> None:
+    """Let Linux kill this process before others where memory is short; elsewhere do nothing.
+
+    It has the most memory and loses the least: its job runs again (proc_pid_oom_score_adj(5)).
+    """
+    with suppress(OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text(_FIRST_TO_GO)
 
 
 def _become(arguments: list[str]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Generic, TypeVar
 
 from core.logs import logger
+from core.processes import offer_to_oom_killer
 
 Message = TypeVar("Message")
 
@@ -29,11 +30,12 @@ _log = logger(__name__)
 
 
 class ProcessEndedError(Exception):
-    """The process ended, or closed its output; `how` says it in words."""
+    """The process ended, or closed its output; `how` says it in words, `code` as `Popen` does."""
 
-    def __init__(self, how: str) -> None:
-        super().__init__(how)
-        self.how = how
+    def __init__(self, code: int) -> None:
+        self.how = _in_words(code)
+        self.code = code
+        super().__init__(self.how)
 
 
 class LineProcess(Generic[Message]):
@@ -54,6 +56,7 @@ class LineProcess(Generic[Message]):
             env=_environment(),
             start_new_session=True,
         )
+        offer_to_oom_killer(self._process.pid)
         self._reader = threading.Thread(target=self._read, name="lines", daemon=True)
         self._reader.start()
 
@@ -91,7 +94,7 @@ class LineProcess(Generic[Message]):
         if line is None:
             self._let_exit()
             self.kill()
-            raise ProcessEndedError(_in_words(self._process.returncode))
+            raise ProcessEndedError(self._process.returncode)
         try:
             return self._parse(line)
         except ValueError as error:

@@ -1,9 +1,13 @@
 """Faults of a trainer's surroundings: no shared memory, and no memory at all."""
 
+import os
 import re
 import resource
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +17,9 @@ from db.repositories import jobs
 from db.session import Database
 from regraft.contract.job import JobSubmission
 from regraft.contract.status import JobStatus
-from tests.support.jobs import job, ready_dataset
+from tests.support import light_trainer
+from tests.support.jobs import job, ready_dataset, submit, wait_for
+from tests.support.light_trainer import Behaviour
 from tests.support.merchants import Merchant
 from tests.worker.conftest import opened
 from worker.supervisor.supervise import supervise
@@ -22,6 +28,11 @@ pytestmark = pytest.mark.slow
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 _SERVE = "-m worker.engine serve"
 _MIB = 1024 * 1024
+_GROUP_BYTES = 128 * _MIB
+_MEMORY_LIMITS = (
+    (Path("/sys/fs/cgroup"), "memory.max"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
+)
 
 
 def _namespace() -> tuple[str, ...]:
@@ -77,6 +88,51 @@ def test_a_trainer_without_memory_fails_its_job_alone(
     assert [row.attempt for row in rows] == [1, 1, 1]
     assert rows[1].error is not None
     assert rows[1].error["code"] == "out_of_memory"
+
+
+@sqlite_only
+@pytest.mark.fault("F23")
+def test_a_trainer_that_the_kernel_kills_for_its_memory(
+    database: Database, settings: Settings, acme: Merchant, zenith: Merchant
+) -> None:
+    """A merchant would read that workers die, and not that the job is too large."""
+    sets = [ready_dataset(database, merchant.tenant_id) for merchant in (acme, zenith)]
+    large = submit(database, acme.tenant_id, sets[0], seed=Behaviour.FILL_MEMORY)
+    after = submit(database, zenith.tenant_id, sets[1])
+    with _memory_group(_GROUP_BYTES) as group:
+        join = f"echo $$ > {group}; exec" if group else "exec"
+        serve = f"{join} {shlex.join(light_trainer.COMMAND)}"
+        with opened(
+            settings.model_copy(update={"trainer_command": ("sh", "-c", serve)})
+        ) as station:
+            for job_id in (large, large, large, after):
+                supervise(station, job_id)
+    rows = [job(database, job_id) for job_id in (large, after)]
+    assert [(row.status, row.attempt) for row in rows] == [("failed", 3), ("succeeded", 1)]
+    assert rows[0].error is not None
+    assert rows[0].error["code"] == ("out_of_memory" if group else "worker_lost")
+
+
+@contextmanager
+def _memory_group(limit: int) -> Iterator[Path | None]:
+    """Make a group of processes with so little memory; yield the file that a process joins by.
+
+    Yields None where this user may not make one: the kernel kills nobody then.
+    """
+    found = [pair for pair in _MEMORY_LIMITS if (pair[0] / "cgroup.procs").exists()]
+    group = found[0][0] / f"regraft-{os.getpid()}" if found else Path()
+    try:
+        group.mkdir()
+        (group / found[0][1]).write_text(str(limit))
+    except OSError:
+        with suppress(OSError):
+            group.rmdir()
+        yield None
+        return
+    members = group / "cgroup.procs"
+    yield members
+    wait_for(lambda: not members.read_text(), 10)
+    group.rmdir()
 
 
 def _data_bytes(pid: int) -> int:

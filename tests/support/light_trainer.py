@@ -48,6 +48,7 @@ _TICK_SECONDS = 0.05
 _CHECKPOINT_SECONDS = 0.25
 _STORE_SECONDS = 0.03
 _BALLAST_BYTES = 24 * 1024 * 1024
+_MOST_BYTES = 8 * _BALLAST_BYTES
 
 
 class Behaviour(IntEnum):
@@ -67,6 +68,7 @@ class Behaviour(IntEnum):
     LIE_ABOUT_CHECKPOINT = 12
     DIE_WHILE_SAVING = 13
     KILL_SUPERVISOR_WHILE_STORING = 14
+    FILL_MEMORY = 15
 
 
 def main() -> None:
@@ -95,6 +97,8 @@ def _run(spec: RunSpec, lines: "queue.Queue[ToTrainer]") -> None:
         os.kill(os.getppid(), signal.SIGKILL)
     if behaviour is Behaviour.HANG:
         time.sleep(3600)
+    if behaviour is Behaviour.FILL_MEMORY:
+        _fill_memory()
     if behaviour is Behaviour.SHOW_ENVIRONMENT:
         _say(EventReport(message="environment", data=dict(os.environ)))
     if behaviour is Behaviour.TALK_NONSENSE:
@@ -181,6 +185,12 @@ class _Work:
         if fault is Behaviour.KILL_SUPERVISOR_WHILE_STORING:
             time.sleep(random.uniform(0, _STORE_SECONDS))
             os.kill(os.getppid(), signal.SIGKILL)
+
+
+def _fill_memory() -> None:
+    """Take memory until the kernel minds; where it does not, die as if it had."""
+    _say(EventReport(message="filled", data={"bytes": len(b"x" * _MOST_BYTES)}))
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _parts(data: bytes, *, dies: bool) -> Iterator[bytes]:

@@ -1,8 +1,10 @@
 """Kind `train`: hand the run to the warm trainer, pass on what it reports, heed every wish."""
 
+import signal
 import time
 
 from core.logs import logger
+from core.processes import oom_kills
 from db.lifecycle.finish import Trained
 from regraft.contract.errors import ErrorCode
 from worker.engine.messages import (
@@ -49,6 +51,7 @@ class _Training:
         self._requests = Requests(attempt, self._trainer)
         self._keeper = Keeper(attempt)
         self._heard = time.monotonic()
+        self._oom_kills = oom_kills()
 
     def run(self) -> Outcome:
         self._trainer.send(Run(spec=self._spec).line())
@@ -153,5 +156,10 @@ class _Training:
 
     def _died(self, ended: ProcessEndedError) -> Outcome:
         self._attempt.station.trainer.discard()
+        if self._requests.ending is not None:
+            return self._requests.ending
+        if ended.code == -signal.SIGKILL and oom_kills() > self._oom_kills:
+            message = "The system ran out of memory and killed the trainer."
+            return self._attempt.lost(ErrorCode.OUT_OF_MEMORY, message)
         message = f"The trainer died ({ended.how})."
-        return self._requests.ending or self._attempt.lost(ErrorCode.WORKER_LOST, message)
+        return self._attempt.lost(ErrorCode.WORKER_LOST, message)
