@@ -2,7 +2,7 @@
 
 A workspace is held by a lock on its folder, which ends with the process that holds it: process
 ids are used again, mean nothing on another host, and stay with a zombie.
-May import the standard library.
+May import core, `local_cache` and the standard library.
 """
 
 import fcntl
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.blobs import SHARED_SCOPE
+from worker.local_cache import Trimmed, trim
 
 
 class Places:
@@ -29,6 +30,10 @@ class Places:
     def shared_cache(self) -> Path:
         """Return the cache of what depends on public data only."""
         return _made(self._cache / SHARED_SCOPE)
+
+    def trim(self, budget: int) -> Trimmed:
+        """Bring all caches to `budget` bytes, see `worker.local_cache`."""
+        return trim(_made(self._cache), budget)
 
     def folder(self, run: str) -> Path:
         """Return where the workspace of an attempt is while it is held."""

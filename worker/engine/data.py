@@ -9,10 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from worker.engine.packs import read_index
+from worker.engine.packs import PACK_SUFFIX, index_path, read_index
 from worker.engine.runspec import DataSource
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+
+
+class DamagedImageError(Exception):
+    """The bytes of an image are not those that its hash names."""
 
 
 class Image(NamedTuple):
@@ -28,10 +32,19 @@ class Image(NamedTuple):
     length: int
 
     def read(self) -> bytes:
-        """Return the encoded bytes; safe to call from several threads."""
+        """Return the encoded bytes; safe to call from several threads.
+
+        Raises:
+            DamagedImageError: they have changed; a pack they came from is written anew next time.
+        """
         with self.path.open("rb") as source:
             source.seek(self.offset)
-            return source.read(self.length)
+            data = source.read(self.length)
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            if self.path.suffix == PACK_SUFFIX:
+                index_path(self.path).unlink(missing_ok=True)
+            raise DamagedImageError(f"the local copy of {self.name} is damaged")
+        return data
 
 
 def load(source: DataSource) -> list[Image]:

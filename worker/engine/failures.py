@@ -1,11 +1,12 @@
 """How a run fails: an error code of the contract with a message for its user, never a trace.
 
-May import torch and the contract.
+May import torch, the contract and `data`.
 """
 
 import torch
 
 from regraft.contract.errors import ErrorCode
+from worker.engine.data import DamagedImageError
 
 _ALLOCATION = (
     *("can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc"),
@@ -43,5 +44,7 @@ def as_engine_error(error: BaseException) -> EngineError:
         return EngineError(
             ErrorCode.OUT_OF_MEMORY, "The trainer ran out of memory, at the smallest batch too."
         )
+    if isinstance(error, DamagedImageError):
+        return EngineError(ErrorCode.TRANSIENT, f"{str(error).capitalize()}.")
     kind = type(error).__name__
     return EngineError(ErrorCode.TRAINER_FAILED, f"The trainer met an unexpected {kind}: {error}")

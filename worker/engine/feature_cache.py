@@ -5,8 +5,10 @@ images' hashes and a hash of it all in its metadata. A pack that does not match 
 dropped. May import torch, safetensors.
 """
 
+import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -46,11 +48,15 @@ class FeatureCache:
         for path in sorted(self.folder.glob("*.safetensors")) if missing else ():
             try:
                 hashes, features, seen, cost = self._read(path)
+            except FileNotFoundError:  # another process has just made room
+                continue
             except (OSError, SafetensorError, ValueError, KeyError):
                 path.unlink(missing_ok=True)
                 dropped.append(path.name)
                 continue
             hits = [number for number, name in enumerate(hashes) if name in missing]
+            if hits:
+                _mark_used(path)
             rows.update((hashes[number], features[number]) for number in hits)
             looks.update((hashes[number], seen[number]) for number in hits)
             missing.difference_update(hashes)
@@ -84,6 +90,12 @@ class FeatureCache:
         path = self.folder / f"{content[:32]}.safetensors"
         write_whole(path, [header(entries, metadata), values])
         return path
+
+
+def _mark_used(path: Path) -> None:
+    """Tell whoever makes room that this pack is still of use."""
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(path)
 
 
 def _content_hash(images: str, values: bytes) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+PACK_SUFFIX = ".pack"
+
 
 class PackedImage(NamedTuple):
     """One image: its label (null when unlabelled), product group, split and place in the pack."""

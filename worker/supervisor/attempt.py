@@ -1,13 +1,16 @@
 """One attempt at one job: its claim, its heart, its folders, and whether it may go on."""
 
+import os
 import time
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.lifecycle.claim import Claim
 from db.lifecycle.requeue import deadline_error, seconds_allowed
 from regraft.contract.errors import ErrorCode
 from regraft.contract.status import RequestedAction
+from worker.local_cache import hold
 from worker.station import Station
 from worker.supervisor import outcome
 from worker.supervisor.heart import Heart
@@ -23,6 +26,14 @@ class Attempt:
     heart: Heart
     workspace: Path
     began: float
+    holds: ExitStack = field(default_factory=ExitStack)
+
+    def hold(self, path: Path) -> bool:
+        """Keep an entry of the cache from being trimmed while the attempt lasts; False if gone."""
+        opened = hold(path)
+        if opened is not None:
+            self.holds.callback(os.close, opened)
+        return opened is not None
 
     def interruption(self) -> Outcome | None:
         """Return how the attempt must end at once, or None if it may go on."""

@@ -58,8 +58,9 @@ def _local(attempt: Attempt, file: StoredFile) -> Path:
     """Return where a file lies on this host, put there first where it is missing or damaged."""
     cache = attempt.station.places.cache(attempt.claim.tenant_id)
     path = cache / "models" / f"{file.sha256}.safetensors"
-    if not _is_whole(path, file):
+    if not (attempt.hold(path) and _is_whole(path, file)):
         _compose(attempt, file, path)
+        attempt.hold(path)
     return path
 
 

@@ -17,13 +17,13 @@ from core.blobs import BlobCorruptError
 from db.models import Image
 from regraft.contract.job import FromModel, JobSpec
 from regraft.contract.verdict import KEPT
-from worker.engine.packs import NewImage, index_path, read_index, write_pack
+from worker.engine.packs import PACK_SUFFIX, NewImage, index_path, read_index, write_pack
 from worker.engine.runspec import DataSource, RunSpec
 from worker.supervisor.attempt import Attempt
 from worker.supervisor.base_model import base_model, live_model
 from worker.supervisor.checkpoints import restored
 
-_PACK = "images.pack"
+_PACK = f"images{PACK_SUFFIX}"
 
 
 def run_spec(attempt: Attempt) -> RunSpec:
@@ -59,7 +59,7 @@ def _pack(attempt: Attempt, dataset_id: str) -> Path:
     """Return the pack of one of the tenant's datasets, written first where it is missing."""
     folder = attempt.station.places.cache(attempt.claim.tenant_id) / "packs" / dataset_id
     pack = folder / _PACK
-    if _is_whole(pack):
+    if attempt.hold(folder) and _is_whole(pack):
         return pack
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +71,7 @@ def _pack(attempt: Attempt, dataset_id: str) -> Path:
             made.rename(folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+    attempt.hold(folder)
     return pack
 
 

@@ -64,11 +64,13 @@ def _attempt(station: Station, taken: Claim, began: float) -> None:
         _free(station)
     if taken.kind is JobKind.TRAIN and not station.drain.is_set():
         station.trainer.refresh()
+        trimmed = station.places.trim(station.settings.cache_bytes)
+        _log.info("cache trimmed", taken=trimmed.taken, left=trimmed.left)
 
 
 def _run(attempt: Attempt, run: str) -> Outcome:
     try:
-        with attempt.station.places.workspace(run):
+        with attempt.holds, attempt.station.places.workspace(run):
             attempt.check()
             return _RUNS[attempt.claim.kind](attempt)
     except InterruptedRunError as interrupted:

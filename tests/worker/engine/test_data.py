@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.engine.data import Image, distinct, load
-from worker.engine.packs import NewImage, write_pack
+from worker.engine.data import DamagedImageError, Image, distinct, load
+from worker.engine.packs import NewImage, index_path, write_pack
 from worker.engine.runspec import DataSource
 
 SAMPLES = Path(__file__).parents[3] / "samples" / "fashion-mnist"
@@ -38,6 +38,38 @@ def test_a_pack_gives_what_its_folder_gives(tmp_path: Path) -> None:
     assert [(image.sha256, image.name, image.label) for image in from_pack] == facts
     assert [image.read() for image in from_pack] == [image.read() for image in from_folder]
     assert {(image.group, image.split) for image in from_pack} == {("group", "train")}
+
+
+def test_a_damaged_pack_is_noticed_and_written_anew_next_time(tmp_path: Path) -> None:
+    """A flipped bit on the disk would train a model on a picture that nobody sent."""
+    first, second = load(DataSource(folder=SAMPLES / "target"))[:2]
+    rows = [
+        NewImage(image.sha256, image.name, image.label, None, None, [image.read()])
+        for image in (first, second)
+    ]
+    pack = tmp_path / "images.pack"
+    write_pack(pack, rows)
+    images = load(DataSource(pack=pack))
+    content = bytearray(pack.read_bytes())
+    content[images[0].offset] ^= 1
+    pack.write_bytes(content)
+    assert images[1].read() == second.read()
+    with pytest.raises(DamagedImageError, match=images[0].name):
+        images[0].read()
+    assert not index_path(pack).exists()
+
+
+def test_a_damaged_image_of_a_folder_costs_no_other_file(tmp_path: Path) -> None:
+    """A user's own notes beside the pictures would be deleted."""
+    path, notes = tmp_path / "bag" / "one.png", tmp_path / "bag" / "one.json"
+    path.parent.mkdir()
+    shutil.copy(next((SAMPLES / "target" / "bag").glob("*.png")), path)
+    notes.write_text("mine")
+    (image,) = load(DataSource(folder=tmp_path))
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(DamagedImageError):
+        image.read()
+    assert notes.read_text() == "mine"
 
 
 def test_other_files_and_loose_images_are_no_images(tmp_path: Path) -> None:

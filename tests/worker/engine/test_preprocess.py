@@ -1,6 +1,7 @@
 """From photos as people send them to the pixels a network sees."""
 
 import contextlib
+import hashlib
 import io
 from pathlib import Path
 
@@ -123,7 +124,8 @@ def test_damage_is_an_error_or_an_image_and_never_anything_else(
         assert prepare(data, SETTINGS).shape == (3, 224, 224)
 
 
-_BAD = {"bad": "is not an image of a known format"}
+_TEXT = hashlib.sha256(b"text").hexdigest()
+_BAD = {_TEXT: "is not an image of a known format"}
 
 
 def test_batches_keep_the_order_and_name_what_is_unreadable(tmp_path: Path) -> None:
@@ -131,7 +133,7 @@ def test_batches_keep_the_order_and_name_what_is_unreadable(tmp_path: Path) -> N
     images = load(DataSource(folder=SAMPLES / "target"))[:20]
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"text")
-    bad = Image("bad", "broken.png", "bag", None, None, broken, 0, 4)
+    bad = Image(_TEXT, "broken.png", "bag", None, None, broken, 0, 4)
     given_images = [*images[:3], bad, *images[3:]]
     found = list(batches(given_images, SETTINGS, 8))
     assert [len(batch.images) for batch in found] == [7, 8, 5]

@@ -103,12 +103,28 @@ def test_a_run_finds_everything_it_names(
     assert acme.tenant_id in spec.base_model.weights.parts
 
 
+def test_what_a_run_reads_stays_on_this_host_until_it_ends(begin: Begin, model: str) -> None:
+    """Another worker that makes room would take the images of a running job."""
+    attempt = begin(base={"model": model})
+    spec = run_spec(attempt)
+    assert spec.base_model is not None
+    assert spec.data.pack is not None
+    places = attempt.station.places
+    assert places.trim(0).taken == 0
+    attempt.holds.close()
+    assert places.trim(0) == (2, 0)
+    assert not spec.data.pack.exists()
+    assert run_spec(attempt).data.pack == spec.data.pack
+    assert spec.data.pack.is_file()
+    attempt.holds.close()
+
+
 def test_a_damaged_copy_is_fetched_again(begin: Begin, model: str) -> None:
     """A disk that forgets a byte would end in a model that nobody can explain."""
     attempt = begin()
     path = base_model(attempt, model).weights
-    changed = path.stat().st_mtime_ns
-    assert base_model(attempt, model).weights.stat().st_mtime_ns == changed
+    written = path.stat().st_ino
+    assert base_model(attempt, model).weights.stat().st_ino == written
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     assert base_model(attempt, model).weights.read_bytes() == b"".join(PARTS)
     assert [found.name for found in path.parent.iterdir()] == [path.name]
