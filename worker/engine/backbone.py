@@ -13,7 +13,7 @@ import torch
 import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from regraft.contract.catalog import BACKBONES, BackboneRecord
 from regraft.contract.errors import ErrorCode
@@ -112,6 +112,13 @@ def own(record: BackboneRecord, module: nn.Module, fingerprint: str | None = Non
     module.eval()
     found = fingerprint or weights.hash_of(module.state_dict())
     return Backbone(record, module.to(memory_format=torch.channels_last), found)
+
+
+def forward(backbone: Backbone, pixels: Tensor) -> Tensor:
+    """Return float32 features [n, d] of pixels [n, 3, size, size]."""
+    with torch.inference_mode():
+        result: Tensor = backbone.module(pixels.contiguous(memory_format=torch.channels_last))
+    return result.clone()
 
 
 def _published(record: BackboneRecord, weights_dir: Path | None) -> Backbone | None:

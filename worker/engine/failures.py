@@ -10,6 +10,7 @@ from worker.engine.data import DamagedImageError
 
 _ALLOCATION = (
     *("can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc"),
+    "failed to allocate memory",  # ONNX Runtime's
     "could not create a primitive",  # oneDNN's words when a convolution gets no scratch memory
     "can't start new thread",  # Python's, when there is no room for its stack
 )

@@ -5,7 +5,6 @@ May import torch and the contract.
 
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ from worker.engine.context import Context
 from worker.engine.data import Image
 from worker.engine.failures import EngineError, is_out_of_memory
 from worker.engine.feature_cache import FeatureCache
+from worker.engine.runtimes import Eager, Runtime
 
 DEFAULT_BATCH = 32
 CUT = "features"  # after global pooling, before the classifier
@@ -31,7 +31,7 @@ class Features(NamedTuple):
 
     `rows` holds an fp16 row [d] for each readable image by hash; the same values whether they
     came from the cache or not, `looks` what `duplicates` compares them by. `seconds` is what
-    computing all of them costs, cached or not.
+    computing all of them costs, cached or not; `profile` is the runtime's.
     """
 
     rows: dict[str, Tensor]
@@ -40,6 +40,7 @@ class Features(NamedTuple):
     seconds: float
     computed: int
     key: str
+    profile: str = ""
 
     def of(self, images: Sequence[Image]) -> Tensor:
         """Return float32 features [n, d] of n readable images, in their order."""
@@ -48,21 +49,18 @@ class Features(NamedTuple):
         return torch.stack(rows).float() if rows else torch.zeros(0, width)
 
 
-def numeric_profile() -> str:
-    """Return what decides a feature's last digits: runtime, precision and device class."""
-    versions = [f"{name} {version(name)}" for name in ("torch", "torchvision", "timm")]
-    return f"{', '.join(versions)}, cpu, fp32, eager, channels_last"
+def cache_of(backbone: Backbone, root: Path, runtime: Runtime | None = None) -> FeatureCache:
+    """Return the cache of a backbone's features; everything that decides a value is its key.
 
-
-def cache_of(backbone: Backbone, root: Path) -> FeatureCache:
-    """Return the cache of a backbone's features; everything that decides a value is its key."""
+    `runtime` is the one that computes them, eager torch where none is given.
+    """
     settings = preprocess.settings_of(backbone.record)
     key = {
         "weights": backbone.fingerprint,
         "preprocessing": preprocess.fingerprint(settings),
         "cut": CUT,
         "view": VIEW,
-        "numeric_profile": numeric_profile(),
+        "numeric_profile": (runtime or Eager(backbone)).profile,
     }
     return FeatureCache(root, key)
 
@@ -71,9 +69,16 @@ class Extractor:
     """Computes what the cache does not hold; remembers a batch size that fits in memory."""
 
     def __init__(
-        self, backbone: Backbone, cache: FeatureCache, batch_size: int, context: Context
+        self,
+        backbone: Backbone,
+        cache: FeatureCache,
+        batch_size: int,
+        context: Context,
+        runtime: Runtime | None = None,
     ) -> None:
+        """Compute in `runtime`, the one that `cache` was made for; eager torch if null."""
         self._backbone = backbone
+        self._runtime = runtime or Eager(backbone)
         self._cache = cache
         self._batch_size = batch_size
         self._context = context
@@ -100,6 +105,7 @@ class Extractor:
             seconds=found.seconds + seconds,
             computed=len(fresh),
             key=self._cache.key,
+            profile=self._runtime.profile,
         )
 
     def _compute(
@@ -152,7 +158,7 @@ class Extractor:
         while start < len(pixels):
             piece = pixels[start : start + self._batch_size]
             try:
-                pieces.append(forward(self._backbone, piece))
+                pieces.append(self._runtime.features(piece))
                 start += len(piece)
             except (RuntimeError, MemoryError) as error:
                 self._shrink(error, len(piece))
@@ -173,10 +179,3 @@ class Extractor:
         if not bool(rounded.isfinite().all()):
             raise EngineError(ErrorCode.DIVERGED, "The backbone gave features that are not finite.")
         return rounded
-
-
-def forward(backbone: Backbone, pixels: Tensor) -> Tensor:
-    """Return float32 features [n, d] of pixels [n, 3, size, size]."""
-    with torch.inference_mode():
-        result: Tensor = backbone.module(pixels.contiguous(memory_format=torch.channels_last))
-    return result.clone()

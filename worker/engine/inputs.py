@@ -19,6 +19,7 @@ from worker.engine.duplicates import ALIKE, grouped, leaked
 from worker.engine.failures import EngineError
 from worker.engine.features import DEFAULT_BATCH, Extractor, Features, cache_of
 from worker.engine.runspec import DataSource, RunSpec
+from worker.engine.runtime_choice import runtime_of
 from worker.engine.splits import Split, split
 from worker.engine.strategies.base import Source
 
@@ -90,7 +91,9 @@ def extractor(spec: RunSpec, backbone: Backbone, context: Context) -> Extractor:
     """Return what computes features of a backbone, and keeps them in the run's cache."""
     batch_size = spec.spec.hyperparameters.batch_size
     size = DEFAULT_BATCH if batch_size == "auto" else batch_size
-    return Extractor(backbone, cache_of(backbone, spec.cache), size, context)
+    runtime = runtime_of(spec, backbone, context)
+    cache = cache_of(backbone, spec.cache, runtime)
+    return Extractor(backbone, cache, size, context, runtime)
 
 
 def _read(spec: RunSpec, context: Context) -> _Given:

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from regraft.contract.job import FromModel
 from worker.engine.backbone import Backbone
 from worker.engine.data import Image
-from worker.engine.features import numeric_profile
 from worker.engine.inputs import Inputs
 from worker.engine.runspec import RunSpec
 
@@ -19,7 +18,7 @@ def identity(spec: RunSpec, backbone: Backbone, given: Inputs) -> dict[str, obje
     return {
         "spec": spec.spec.model_dump(mode="json"),
         "weights": backbone.fingerprint,
-        "numeric_profile": numeric_profile(),
+        "numeric_profile": given.features.profile,
         **_image_sets(given),
     }
 
@@ -42,7 +41,7 @@ def lineage(
         "strategy_asked": job.strategy.type,
         "seed": job.seed,
         "features_key": given.features.key,
-        "numeric_profile": numeric_profile(),
+        "numeric_profile": given.features.profile,
         "num_train": len(given.parts.train),
         "num_validation": len(given.parts.validation),
         "num_test": len(given.parts.test),

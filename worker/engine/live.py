@@ -17,9 +17,8 @@ from worker.engine import backbone as backbones
 from worker.engine import evaluate
 from worker.engine.context import Context, Silent
 from worker.engine.failures import EngineError
-from worker.engine.features import DEFAULT_BATCH, Extractor, cache_of
 from worker.engine.head import Head
-from worker.engine.inputs import Inputs
+from worker.engine.inputs import Inputs, extractor
 from worker.engine.runspec import BaseModelFile, RunSpec
 
 _NEVER = 30.0  # below every other logit: a label that the model does not know
@@ -56,8 +55,8 @@ def live_quality(spec: RunSpec, given: Inputs, context: Context) -> Metrics | No
 
 def _answers(spec: RunSpec, live: BaseModelFile, given: Inputs, context: Context) -> _Answers:
     backbone = backbones.of_model(live, spec.weights_dir)
-    extractor = Extractor(backbone, cache_of(backbone, spec.cache), DEFAULT_BATCH, Silent(context))
-    features = extractor.extract(given.parts.validation).of(given.parts.validation)
+    extract = extractor(spec, backbone, Silent(context)).extract
+    features = extract(given.parts.validation).of(given.parts.validation)
     name = BACKBONES[live.backbone].classifier
     with safe_open(live.weights, framework="pt") as opened:
         labels = json.loads(opened.metadata()["labels"])

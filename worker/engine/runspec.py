@@ -1,7 +1,7 @@
 """`RunSpec`: a job spec and the local paths that the engine works with; no torch here."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -54,7 +54,9 @@ class RunSpec(BaseModel):
     `cache` is shared by runs of one tenant and may be deleted at any time; `shared_cache` holds
     what only depends on public weights; `workspace` belongs to this run and attempt alone.
     `resume_from` is an earlier attempt's checkpoint, its hash verified; a run that cannot use
-    it starts anew and says so in an event. `name` and `job` are what the model's card calls them.
+    it starts anew and says so in an event. `runtime` computes the features of published backbones;
+    null takes what was measured as the fastest, once for `shared_cache`. `name` and `job` are what
+    the model's card calls them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -74,6 +76,7 @@ class RunSpec(BaseModel):
     shared_cache: Path
     weights_dir: Path | None = None
     num_threads: int | None = None
+    runtime: Literal["eager", "onnxruntime"] | None = None
     resume_from: Path | None = None
 
     @model_validator(mode="after")

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from worker.engine import preprocess
-from worker.engine.backbone import Backbone
+from worker.engine.backbone import Backbone, forward
 from worker.engine.context import Context
 from worker.engine.data import Image
 from worker.engine.failures import is_out_of_memory
-from worker.engine.features import DEFAULT_BATCH, forward
+from worker.engine.features import DEFAULT_BATCH
 
 
 class TunedFeatures:

@@ -51,6 +51,7 @@ def run_spec(attempt: Attempt) -> RunSpec:
         shared_cache=station.places.shared_cache(),
         weights_dir=station.settings.weights_dir,
         num_threads=station.settings.trainer_threads,
+        runtime=station.settings.runtime,
         resume_from=restored(attempt),
     )
 

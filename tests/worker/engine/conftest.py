@@ -11,7 +11,8 @@ from tests.worker.engine.recorder import Recorder
 from worker.engine.backbone import Backbone, prepared
 from worker.engine.data import Image, load
 from worker.engine.export.segments import compose
-from worker.engine.features import Extractor, Features, cache_of
+from worker.engine.features import Features
+from worker.engine.inputs import extractor
 from worker.engine.runner import Result, run
 from worker.engine.runspec import DataSource, RunSpec
 
@@ -117,5 +118,4 @@ def images(trained: TrainedRun) -> list[Image]:
 @pytest.fixture(scope="session")
 def features(trained: TrainedRun, backbone: Backbone, images: list[Image]) -> Features:
     """The features of `images`, from the cache that the trained run filled."""
-    cache = cache_of(backbone, trained.spec.cache)
-    return Extractor(backbone, cache, 32, Recorder()).extract(images)
+    return extractor(trained.spec, backbone, Recorder()).extract(images)

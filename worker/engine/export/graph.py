@@ -14,9 +14,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from regraft.contract.errors import ErrorCode
-from worker.engine.backbone import Backbone
+from worker.engine.backbone import Backbone, forward
 from worker.engine.failures import EngineError
-from worker.engine.features import forward
 from worker.engine.head import Head
 from worker.engine.shipped.predict import Floats
 

@@ -13,10 +13,9 @@ import torch
 from regraft.contract.errors import ErrorCode
 from tests.worker.engine.conftest import TrainedRun
 from tests.worker.engine.random_backbone import random_record
-from worker.engine.backbone import Backbone, of_record
+from worker.engine.backbone import Backbone, forward, of_record
 from worker.engine.export import graph
 from worker.engine.failures import EngineError
-from worker.engine.features import forward
 from worker.engine.head import Head
 
 
