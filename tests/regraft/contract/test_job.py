@@ -236,7 +236,11 @@ def test_a_strategy_gets_the_datasets_it_learns_from(name: str) -> None:
         assert fault(strategy=strategy, **named).param == "unlabelled_dataset"
 
 
-@pytest.mark.parametrize("value", ["job_" + DATASET[3:], DATASET.upper(), "", 7, None])
+@pytest.mark.parametrize(
+    "value",
+    ["job_" + DATASET[3:], DATASET.upper(), "", 7, None],
+    ids=["a job's", "in capitals", "empty", "a number", "null"],
+)
 def test_a_dataset_must_be_an_id(value: object) -> None:
     """Anything else could only fail later, in the database."""
     assert fault(dataset=value).param == "dataset"
