@@ -34,7 +34,7 @@ _MILLISECONDS = (1, 200, 500, 1000)  # of light jobs
 _SHORT, _LONG = (60, 1, 1, 1), (4, 1, 1, 1)  # how often each, with many jobs in flight and with few
 _MANY = 30
 _OLDEST = 8  # jobs in flight among which the next one to look at is drawn
-_LISTED_EVERY = 0.5
+_LISTED_EVERY = 1.5
 _PAGES = 4
 
 
