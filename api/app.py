@@ -18,7 +18,6 @@ from api.views import catalog, datasets, jobs, models, operations, registry
 from core.logs import logger
 from core.settings import Settings
 from core.settings import settings as process_settings
-from db.blobs import SqlBlobStore
 from db.session import Database
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
@@ -44,17 +43,17 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     """Return a WSGI application; settings and database default to the process's own."""
     settings = settings or process_settings()
     api = ApiSettings()
-    database = database or Database(settings.url, pool_size=api.threads - api.streams)
+    system, merchants = _databases(settings, api, database)
     app = Flask(NAME, static_folder=None)
     app.url_map.merge_slashes = False
     app.extensions[NAME] = Services(
         settings,
         api,
-        database,
-        SqlBlobStore(database),
+        system,
+        merchants,
         Gates.of(api),
         Rates.of(api),
-        Feed(database),
+        Feed(system),
     )
     app.before_request(_begin)
     app.before_request(doorstep.check)
@@ -64,6 +63,19 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
         routes.install(app)
     uploads.sweep(app.extensions[NAME])
     return app
+
+
+def _databases(
+    settings: Settings, api: ApiSettings, given: Database | None
+) -> tuple[Database, Database]:
+    """Return the databases of `system` and `app`; one for both where they have one role."""
+    places = api.threads - api.streams
+    if not settings.database_app_url:
+        one = given or Database(settings.url, pool_size=places)
+        return one, one
+    # A key is looked up in no time: fewer connections serve as many threads.
+    system = given or Database(settings.url, pool_size=api.other_threads)
+    return system, Database(settings.app_url, pool_size=places)
 
 
 def _begin() -> None:

@@ -22,7 +22,7 @@ def caller(scope: str | None) -> Caller:
     kind, _, key = request.headers.get("Authorization", "").partition(" ")
     found = None
     if kind.lower() == "bearer":
-        found = keys.authenticate(services().database, key.strip())
+        found = keys.authenticate(services().system, key.strip())
     if found is None:
         raise RefusedError(
             ErrorCode.UNAUTHENTICATED, "A valid API key is needed.", headers=_CHALLENGE

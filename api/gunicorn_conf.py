@@ -11,7 +11,7 @@ from core.safety import refuse_unsafe
 from core.settings import settings
 
 _API = ApiSettings()
-refuse_unsafe(settings(), *faults(_API))
+refuse_unsafe(settings(), *faults(_API, settings()))
 
 bind = _API.bind
 worker_class = "api.connections.PatientWorker"

@@ -7,7 +7,6 @@ from pydantic import ValidationError
 
 from api import shown
 from api.routing import Call
-from api.services import Services
 from core import comparison
 from core.comparison import Judged
 from core.logs import logger
@@ -31,7 +30,7 @@ def move(call: Call, place: Place, wanted: AliasMove) -> Alias:
 
     Raises what `aliases.plan` raises, and `worse_model` unless that is forced or a roll-back.
     """
-    database = call.services.database
+    database = call.database
     for _attempt in range(_TRIES):
         with database.read() as session:
             planned = aliases.plan(session, place, wanted.to)
@@ -53,21 +52,21 @@ def _compared(call: Call, planned: Move) -> Comparison | None:
 
 
 def _judged(call: Call, model: Model) -> Judged:
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         test_dataset = models.test_dataset(session, call.tenant_id, model)
         file = models.file_if_any(session, call.tenant_id, model.id, held_out.FILE_NAME)
     metrics = JobMetrics.model_validate(model.metrics)
-    kept = None if file is None else _predictions(call.services, file)
+    kept = None if file is None else _predictions(call, file)
     return Judged(model.id, test_dataset, metrics, kept)
 
 
-def _predictions(services: Services, file: StoredFile) -> HeldOut | None:
+def _predictions(call: Call, file: StoredFile) -> HeldOut | None:
     """Return a model's predictions; None where there are too many to compare in a request."""
     if file.size > MAX_PREDICTIONS:
         return None
     content = bytearray()
     for part in file.segments:
-        for piece in services.blobs.read(part.scope, part.sha256, part.offset, part.length):
+        for piece in call.blobs.read(part.scope, part.sha256, part.offset, part.length):
             content += piece
     try:
         return HeldOut.model_validate_json(bytes(content))

@@ -30,7 +30,7 @@ def claim(asked: object) -> Claim | None:
 
 def replayed(call: Call, repeat: Claim | None) -> Response | None:
     """Return the first answer to this request, if there was one."""
-    answer = idempotency.first_answer(call.services.database, call.tenant_id, repeat)
+    answer = idempotency.first_answer(call.database, call.tenant_id, repeat)
     return None if answer is None else _response(answer)
 
 
@@ -42,7 +42,7 @@ def once(
     def answered(session: Transaction) -> Answer:
         return Answer(status, create(session).model_dump_json(by_alias=True))
 
-    return _response(idempotency.once(call.services.database, call.tenant_id, repeat, answered))
+    return _response(idempotency.once(call.database, call.tenant_id, repeat, answered))
 
 
 def _response(answer: Answer) -> Response:

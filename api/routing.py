@@ -15,9 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from api import auth
 from api.bodies import is_small, read_json
 from api.services import Services, services
+from core.blobs import BlobStore
 from core.refusals import InvalidError, NotFoundError, RefusedError
+from db.blobs import SqlBlobStore
 from db.repositories.audit import Actor
 from db.repositories.keys import Caller
+from db.session import Database
 from regraft.contract.errors import ErrorCode
 from regraft.contract.ids import Prefix, is_id
 from regraft.contract.refs import is_name
@@ -55,6 +58,16 @@ class Call(NamedTuple):
     def tenant_id(self) -> str:
         """The tenant that every read and write of this request belongs to."""
         return self.caller.tenant_id
+
+    @property
+    def database(self) -> Database:
+        """The database, held to this tenant's rows."""
+        return self.services.merchants.of(self.tenant_id)
+
+    @property
+    def blobs(self) -> BlobStore:
+        """The blob store, held to this tenant's blobs and the shared ones."""
+        return SqlBlobStore(self.database)
 
     @property
     def actor(self) -> Actor:

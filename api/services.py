@@ -1,4 +1,4 @@
-"""What a request needs from its process: settings, the database and the blob store."""
+"""What a request needs from its process: settings, the database, places and rates."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +9,6 @@ from api.feed import Feed
 from api.gates import Gates
 from api.rates import Rates
 from api.settings import ApiSettings
-from core.blobs import BlobStore
 from core.settings import Settings
 from db.session import Database
 
@@ -17,12 +16,16 @@ NAME = "regraft"
 
 
 class Services(NamedTuple):
-    """One set for each application object; safe to share between threads."""
+    """One set for each application object; safe to share between threads.
+
+    `system` sees every merchant's rows: keys, streams and administration. A merchant's request
+    reads and writes through its `Call.database`, which is `merchants` held to its tenant.
+    """
 
     settings: Settings
     api: ApiSettings
-    database: Database
-    blobs: BlobStore
+    system: Database
+    merchants: Database
     gates: Gates
     rates: Rates
     feed: Feed

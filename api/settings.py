@@ -6,6 +6,8 @@ Times are in seconds, sizes in bytes.
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from core.settings import Settings
+
 SMALL_BODY = 16 * 1024  # gathered before a request gets a thread
 
 
@@ -49,8 +51,16 @@ class ApiSettings(BaseSettings):
         return self.uploads + self.downloads + self.streams + self.other_threads
 
 
-def faults(given: ApiSettings) -> list[str]:
+def faults(given: ApiSettings, settings: Settings) -> list[str]:
     """Return what is unsafe about these settings outside development."""
-    if given.hosts:
-        return []
-    return ["REGRAFT_API_ALLOWED_HOSTS is empty: set the names that clients use, with commas."]
+    found = []
+    if not given.hosts:
+        found.append(
+            "REGRAFT_API_ALLOWED_HOSTS is empty: set the names that clients use, with commas."
+        )
+    if settings.url.startswith("postgresql") and settings.app_url == settings.url:
+        found.append(
+            "REGRAFT_DATABASE_APP_URL is empty: set the URL of a role that row-level security "
+            "holds (docs/security.md)."
+        )
+    return found

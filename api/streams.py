@@ -28,7 +28,7 @@ def stream(call: Call, job_id: str) -> Response:
     Raises `not_found`, or `unavailable` where all places for streams are taken.
     """
     last = request.headers.get("Last-Event-ID")
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         position = following.position(session, call.tenant_id, job_id, last)
     gate, feed = call.services.gates.streams, call.services.feed
     gate.enter(call.tenant_id)

@@ -6,6 +6,6 @@ from core.logs import configure
 from core.safety import refuse_unsafe
 from core.settings import settings
 
-refuse_unsafe(settings(), *faults(ApiSettings()))
+refuse_unsafe(settings(), *faults(ApiSettings(), settings()))
 configure("api", settings().log_level)
 app = create_app()

@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     env: Literal["development", "production"] = "development"
     home: Path = Path(".regraft")
     database_url: str = ""
+    database_app_url: str = ""
+    database_owner_url: str = ""
     redis_url: str = "redis://127.0.0.1:6379/0"
     device_class: str = "cpu"
     weights_dir: Path | None = None
@@ -74,6 +76,16 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """The database's SQLAlchemy URL; SQLite below `home` unless one is set."""
         return self.database_url or f"sqlite:///{self.home.resolve() / 'regraft.db'}"
+
+    @property
+    def app_url(self) -> str:
+        """The URL for merchants' requests, with the role that row-level security holds."""
+        return self.database_app_url or self.url
+
+    @property
+    def owner_url(self) -> str:
+        """The URL for migrations, with the role that owns the tables."""
+        return self.database_owner_url or self.url
 
 
 @cache

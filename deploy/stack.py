@@ -91,8 +91,13 @@ class Stack:
         self.processes[name] = start(
             self._commands()[name],
             log=self.logs / f"{name}.log",
-            environment={**self._environment, **_LABELS.get(name, {})},
+            environment={**self._without_owner(), **_LABELS.get(name, {})},
         )
+
+    def _without_owner(self) -> dict[str, str]:
+        """Return what services are told: only the migration needs the tables' owner."""
+        told = self._environment.items()
+        return {name: value for name, value in told if name != "REGRAFT_DATABASE_OWNER_URL"}
 
     def stop(self) -> None:
         """End what was started, newest first: workers drain before Redis goes."""

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from core.settings import Settings
-from db.migrate import upgrade
+from db.migrate import migrate, upgrade
 from db.session import Database
 from deploy.redis import EmbeddedRedis
 from tests.support.merchants import Merchant, create
-from tests.support.postgres import Postgres
+from tests.support.postgres import OWNER, Postgres, as_role, settings_for
 from tests.support.timings import SCALED
 
 _TEMPLATE = "regraft_template"
@@ -35,7 +35,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def postgres() -> Iterator[Postgres]:
     """A real PostgreSQL with a migrated template database."""
     with Postgres() as server:
-        upgrade(server.create_database(_TEMPLATE))
+        migrate(settings_for(server.create_database(_TEMPLATE), Settings()))
         yield server
 
 
@@ -69,6 +69,20 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
+def owner_url(database_url: str) -> str:
+    """The URL of the same database for the role that owns its tables."""
+    return as_role(database_url, OWNER)
+
+
+@pytest.fixture
+def owner(owner_url: str) -> Iterator[Database]:
+    """The same database for the role that owns its tables."""
+    opened = Database(owner_url)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """An empty database; the test runs once on each kind."""
     opened = Database(database_url)
@@ -79,7 +93,7 @@ def database(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
     """Settings for the services under test, with scaled timings and a home of their own."""
-    return Settings(home=tmp_path / "home", database_url=database_url, timings=SCALED)
+    return settings_for(database_url, Settings(home=tmp_path / "home", timings=SCALED))
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def create_dataset(call: Call) -> Response:
             return first
         inspect(upload.path, call.services.settings.uploads)
         _admit(call, upload.size)
-        container = call.services.blobs.put_file(call.tenant_id, upload.path)
+        container = call.blobs.put_file(call.tenant_id, upload.path)
 
     def create(session: Transaction) -> Dataset:
         new = NewDataset(fields.name, container, fields.metadata)
@@ -90,7 +90,7 @@ def create_dataset(call: Call) -> Response:
 @routes.add("GET", "/v1/datasets", Page[Dataset])
 def list_datasets(call: Call, query: PageQuery) -> Page[Dataset]:
     """List datasets, newest first."""
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         rows = datasets.listed(session, call.tenant_id, Window(query.limit, query.cursor))
     return shown.page(rows, shown.dataset)
 
@@ -98,7 +98,7 @@ def list_datasets(call: Call, query: PageQuery) -> Page[Dataset]:
 @routes.add("GET", "/v1/datasets/{dataset_id}", Dataset)
 def show_dataset(call: Call, dataset_id: str) -> Dataset:
     """Show one dataset."""
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         return shown.dataset(datasets.find(session, call.tenant_id, dataset_id))
 
 
@@ -106,14 +106,14 @@ def show_dataset(call: Call, dataset_id: str) -> Dataset:
 def list_images(call: Call, dataset_id: str, query: ImageQuery) -> Page[Image]:
     """List the uploaded files with their verdicts, in the order of the upload."""
     window = Window(query.limit, query.cursor)
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         rows = datasets.images(session, call.tenant_id, dataset_id, query.verdict, window)
     return shown.page(rows, shown.image)
 
 
 def _admit(call: Call, size: int) -> None:
     """Refuse an upload that the merchant's quota has no room for, before its body is read."""
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         quotas.admit_bytes(session, call.tenant_id, size)
 
 

@@ -69,7 +69,7 @@ def submit_job(call: Call, body: JobSubmission) -> Response:
 def estimate_job(call: Call, body: JobSubmission) -> JobEstimate:
     """Check a job without submitting it: what would run, when, and what speaks against it."""
     device_class = call.services.settings.device_class
-    with call.services.database.write() as session:
+    with call.database.write() as session:
         return shown.estimate(body, jobs.estimate(session, call.tenant_id, body, device_class))
 
 
@@ -77,7 +77,7 @@ def estimate_job(call: Call, body: JobSubmission) -> JobEstimate:
 def list_jobs(call: Call, query: JobQuery) -> Page[Job]:
     """List jobs, newest first."""
     wanted = jobs.Filter(query.status, query.dataset)
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         rows = jobs.listed(session, call.tenant_id, wanted, Window(query.limit, query.cursor))
     return shown.page(rows, shown.job)
 
@@ -85,7 +85,7 @@ def list_jobs(call: Call, query: JobQuery) -> Page[Job]:
 @routes.add("GET", "/v1/jobs/{job_id}", Job)
 def show_job(call: Call, job_id: str) -> Job:
     """Show one job."""
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         return shown.job(jobs.show(session, call.tenant_id, job_id))
 
 
@@ -93,12 +93,12 @@ def show_job(call: Call, job_id: str) -> Job:
 def show_queue(call: Call) -> QueueShare:
     """Show what your fair share of the devices is now, and why your next job waits."""
     device_class = call.services.settings.device_class
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         return shown.share(queueing.share(session, call.tenant_id, device_class))
 
 
 def _steer(call: Call, job_id: str, verb: Verb) -> Job:
-    with call.services.database.write() as session:
+    with call.database.write() as session:
         return shown.job(verb(session, call.tenant_id, job_id))
 
 
@@ -141,7 +141,7 @@ def list_events(call: Call, job_id: str, query: PageQuery) -> Page[JobEvent] | R
     if streams.is_asked_for():
         return streams.stream(call, job_id)
     window = Window(query.limit, query.cursor)
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         rows = jobs.history(session, call.tenant_id, job_id, window)
     return shown.page(rows, shown.event)
 
@@ -149,7 +149,7 @@ def list_events(call: Call, job_id: str, query: PageQuery) -> Page[JobEvent] | R
 @routes.add("GET", "/v1/jobs/{job_id}/checkpoints", Page[Checkpoint])
 def list_checkpoints(call: Call, job_id: str) -> Page[Checkpoint]:
     """List what a job can go on from, newest first; there are two at most."""
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         rows = jobs.checkpoints(session, call.tenant_id, job_id)
     return shown.page(Slice(rows, None), shown.checkpoint)
 
@@ -157,5 +157,5 @@ def list_checkpoints(call: Call, job_id: str) -> Page[Checkpoint]:
 @routes.add("GET", "/v1/jobs/{job_id}/metrics", MetricSeries)
 def show_metrics(call: Call, job_id: str) -> MetricSeries:
     """Show every metric that a job reported, as series."""
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         return shown.metrics(jobs.metrics(session, call.tenant_id, job_id))

@@ -31,7 +31,7 @@ class ModelQuery(PageQuery):
 def list_models(call: Call, query: ModelQuery) -> Page[Model]:
     """List models, or the versions of one name, newest first."""
     window = Window(query.limit, query.cursor)
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         rows = models.listed(session, call.tenant_id, query.name, window)
     return shown.page(rows, shown.model)
 
@@ -39,14 +39,14 @@ def list_models(call: Call, query: ModelQuery) -> Page[Model]:
 @routes.add("GET", "/v1/models/{ref}", Model)
 def show_model(call: Call, ref: str) -> Model:
     """Show one model."""
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         return shown.model(models.show(session, call.tenant_id, ref))
 
 
 @routes.add("DELETE", "/v1/models/{ref}", Deleted, scope="write", errors=(ErrorCode.IN_USE,))
 def delete_model(call: Call, ref: str) -> Deleted:
     """Delete a model and its files; what was made from it keeps its lineage."""
-    with call.services.database.write() as session:
+    with call.database.write() as session:
         model_id = models.remove(session, call.tenant_id, ref, call.actor)
     return Deleted(id=model_id, object="model")
 
@@ -55,7 +55,7 @@ def delete_model(call: Call, ref: str) -> Deleted:
 def list_files(call: Call, ref: str, query: PageQuery) -> Page[ModelFile]:
     """List a model's files with their sizes and hashes, by name."""
     window = Window(query.limit, query.cursor)
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         rows = models.files(session, call.tenant_id, ref, window)
     return shown.page(rows, shown.file)
 
@@ -75,14 +75,14 @@ def download_file(call: Call, ref: str, file: str) -> Response:
     """Download a file of a model, whole or one range of it."""
     if not _FILE_NAME.fullmatch(file):
         raise NotFoundError("file")
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         stored = models.stored_file(session, call.tenant_id, ref, file)
     if stored.size <= PIECE_BYTES:
-        return download(call.services.blobs, stored)
+        return download(call.blobs, stored)
     gate = call.services.gates.downloads
     gate.enter(call.tenant_id)
     try:
-        response = download(call.services.blobs, stored)
+        response = download(call.blobs, stored)
     except BaseException:
         gate.leave(call.tenant_id)
         raise

@@ -7,6 +7,7 @@ from api.routing import Call, Routes
 from core.refusals import RefusedError
 from db.readiness import is_migrated
 from db.repositories import quotas
+from db.roles import is_held
 from regraft.contract.errors import ErrorCode
 from regraft.contract.metrics import Shown
 from regraft.contract.resources import MerchantUsage, Whoami
@@ -35,7 +36,7 @@ def whoami(call: Call) -> Whoami:
 @routes.add("GET", "/v1/usage", MerchantUsage)
 def show_usage(call: Call) -> MerchantUsage:
     """Show what you use of storage, queue and devices, and your quotas."""
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         return shown.usage(quotas.usage(session, call.tenant_id))
 
 
@@ -47,7 +48,11 @@ def healthz() -> Health:
 
 @routes.add("GET", "/readyz", Health, scope=None, errors=(ErrorCode.UNAVAILABLE,))
 def readyz(call: Call) -> Health:
-    """Tell whether the database can be reached and has the newest schema."""
-    if not is_migrated(call.services.database):
+    """Tell whether the database can be reached, with the newest schema and the right role."""
+    services = call.services
+    if not is_migrated(services.system):
         raise RefusedError(ErrorCode.UNAVAILABLE, "The database's schema is not this version's.")
+    if services.settings.env == "production" and not is_held(services.merchants):
+        message = "The role of REGRAFT_DATABASE_APP_URL is not held by row-level security."
+        raise RefusedError(ErrorCode.UNAVAILABLE, message)
     return Health(status="ready")

@@ -31,7 +31,7 @@ def move_alias(call: Call, name: str, alias: str, body: AliasMove) -> Alias:
 def remove_alias(call: Call, name: str, alias: str) -> Deleted:
     """Take an alias away; the model stays."""
     place = Place(call.tenant_id, name, alias)
-    with call.services.database.write() as session:
+    with call.database.write() as session:
         aliases.remove(session, place, call.actor)
     return Deleted(id=str(place), object="alias")
 
@@ -40,6 +40,6 @@ def remove_alias(call: Call, name: str, alias: str) -> Deleted:
 def list_audit(call: Call, query: PageQuery) -> Page[AuditEntry]:
     """List who changed what, newest first."""
     window = Window(query.limit, query.cursor)
-    with call.services.database.read() as session:
+    with call.database.read() as session:
         rows = audit.listed(session, call.tenant_id, window)
     return shown.page(rows, shown.audit_entry)

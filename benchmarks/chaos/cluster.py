@@ -17,14 +17,14 @@ from sqlalchemy import select
 from benchmarks.chaos.options import TIMINGS, Options
 from core.queues import INGEST_CLASS
 from core.settings import Settings
-from db.migrate import upgrade
+from db.migrate import migrate
 from db.models import WorkerSlot
 from db.session import Database
 from deploy.redis import EmbeddedRedis, free_port
 from tests.support import light_trainer
 from tests.support.fleet import Fleet, children, descendants, is_alive
 from tests.support.jobs import wait_for
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, settings_for
 
 LIGHT, REAL = "cpu", "real"
 _READY_SECONDS = 90.0
@@ -37,12 +37,9 @@ class Cluster:
         self.redis = redis
         self.postgres = postgres
         url = "" if postgres is None else postgres.create_database("chaos")
-        light = Settings(
-            home=options.home,
-            database_url=url,
-            timings=TIMINGS,
-            trainer_command=light_trainer.COMMAND,
-        )
+        light = Settings(home=options.home, timings=TIMINGS, trainer_command=light_trainer.COMMAND)
+        if url:
+            light = settings_for(url, light)
         real_timings = TIMINGS.model_copy(update={"stall": 120.0})
         real = light.model_copy(update={"trainer_command": None, "timings": real_timings})
         self.settings = light
@@ -153,6 +150,6 @@ def cluster(options: Options, dump: Path | None = None) -> Iterator[Cluster]:
         stack.callback(made.stop)
         if postgres is not None and dump is not None:
             postgres.restore(dump, "chaos")
-        upgrade(made.settings.url)
+        migrate(made.settings)
         made.start()
         yield made

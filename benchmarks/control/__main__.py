@@ -28,7 +28,7 @@ from db.session import Database
 from deploy.stack import Account, Stack
 from regraft.client import Client
 from regraft.contract.status import JobStatus
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, environment_for
 
 _SERVICE = {
     "REGRAFT_TRAINER_COMMAND": json.dumps([sys.executable, "-m", "tests.support.light_trainer"]),
@@ -221,8 +221,8 @@ def main() -> None:
         found["sqlite"] = measure(options, {})
     if options.db in {"postgres", "both"}:
         with Postgres() as server:
-            url = server.create_database("bench")
-            found["postgres"] = measure(options, {"REGRAFT_DATABASE_URL": url})
+            given = environment_for(server.create_database("bench"))
+            found["postgres"] = measure(options, given)
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
 
 

@@ -10,7 +10,7 @@ from db.session import Database
 
 def run() -> None:
     """Run the migrations in one transaction."""
-    url = context.config.attributes.get("url") or settings().url
+    url = context.config.attributes.get("url") or settings().owner_url
     database = Database(url)
     with database.engine.connect() as connection:
         context.configure(

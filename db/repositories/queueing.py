@@ -13,6 +13,7 @@ from core.settings import settings
 from db.base import now
 from db.lifecycle import events, fairness, shares
 from db.models import FairShare, Job, WorkerSlot
+from db.row_security import whole_queue
 from db.tenancy import scoped
 from regraft.contract.status import JobStatus
 
@@ -142,6 +143,11 @@ def _place(line: _Line, job: Job, before: int) -> Place:
 
 def _line(session: Session, device_class: str, *tenants: str) -> _Line:
     """Read a device class; everything here is a total or serves the asking tenant's place."""
+    with whole_queue(session):
+        return _whole_line(session, device_class, *tenants)
+
+
+def _whole_line(session: Session, device_class: str, *tenants: str) -> _Line:
     queued, running = (
         _by_tenant(session, device_class, status)
         for status in (JobStatus.QUEUED, JobStatus.RUNNING)

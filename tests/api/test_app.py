@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import event, text
 
 from api.app import create_app
+from api.services import NAME
 from core.settings import Settings
 from db.session import Database
 from tests.support.api import Api, error_of, zipped
@@ -64,11 +65,11 @@ def test_a_fault_of_ours_shows_nothing(api: Api, acme: Merchant) -> None:
     assert "int" not in error["message"]
 
 
-def test_health_needs_no_key_and_readiness_needs_a_schema(api: Api) -> None:
+def test_health_needs_no_key_and_readiness_needs_a_schema(api: Api, owner: Database) -> None:
     """A load balancer would send merchants to a process that cannot serve them."""
     assert api.get("/healthz", None).get_json() == {"status": "ok"}
     assert api.get("/readyz", None).get_json() == {"status": "ready"}
-    with api.database.write() as session:
+    with owner.write() as session:
         session.execute(text("DROP TABLE alembic_version"))
     response = api.get("/readyz", None)
     assert response.status_code == 503
@@ -83,7 +84,8 @@ def test_a_database_that_is_away(settings: Settings, tmp_path: Path) -> None:
         f"sqlite:///{tmp_path}/no/folder/regraft.db",
     ):
         database = Database(url)
-        client = create_app(settings, database).test_client()
+        app = create_app(settings, database)
+        client = app.test_client()
         headers = {"Authorization": f"Bearer rg_00000000_{'a' * 43}"}
         for path in ("/readyz", "/v1/jobs"):
             response = client.get(path, headers=headers)
@@ -92,6 +94,7 @@ def test_a_database_that_is_away(settings: Settings, tmp_path: Path) -> None:
             assert int(response.headers["Retry-After"]) > 0
         assert client.get("/healthz").status_code == 200
         database.dispose()
+        app.extensions[NAME].merchants.dispose()
 
 
 def test_a_full_database(sqlite_template: Path, tmp_path: Path) -> None:

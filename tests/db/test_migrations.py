@@ -8,9 +8,9 @@ from db.migrate import config
 from db.session import Database
 
 
-def test_no_drift(database_url: str) -> None:
+def test_no_drift(owner_url: str) -> None:
     """An upgrade would leave a merchant's service without a column that the code needs."""
-    command.check(config(database_url))
+    command.check(config(owner_url))
 
 
 def test_every_table_is_built(database: Database) -> None:
@@ -19,8 +19,8 @@ def test_every_table_is_built(database: Database) -> None:
     assert built == set(Base.metadata.tables)
 
 
-def test_down_and_up_again(database_url: str) -> None:
+def test_down_and_up_again(owner_url: str) -> None:
     """A release that goes wrong could not be rolled back."""
-    command.downgrade(config(database_url), "base")
-    command.upgrade(config(database_url), "head")
-    command.check(config(database_url))
+    command.downgrade(config(owner_url), "base")
+    command.upgrade(config(owner_url), "head")
+    command.check(config(owner_url))

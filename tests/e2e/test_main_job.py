@@ -12,7 +12,7 @@ import pytest
 from deploy.stack import Account, Stack
 from regraft.client import Client, ConflictError, NotFoundError
 from regraft.contract.resources import Job
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, environment_for
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "fashion-mnist"
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ def stack(
     environment = {}
     if request.param == "postgresql":
         server: Postgres = request.getfixturevalue("postgres")
-        environment["REGRAFT_DATABASE_URL"] = server.create_database("e2e")
+        environment = environment_for(server.create_database("e2e"))
     with Stack(home, environment=environment) as running:
         yield running
 

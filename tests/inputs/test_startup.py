@@ -14,19 +14,19 @@ from db.session import Database
 
 ROOT = Path(__file__).parents[2]
 API = ("gunicorn", "-c", "api/gunicorn_conf.py", "--check-config", "api.wsgi:app")
+POSTGRES = "postgresql+psycopg://x@/x"
 CONTROL = ("worker.control",)
 
 
 def _start(home: Path, module: tuple[str, ...], **given: str) -> tuple[int, str]:
     """Start a process in production; return its exit code and what it said."""
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "REGRAFT_DATABASE_URL"},
         "REGRAFT_ENV": "production",
         "REGRAFT_HOME": str(home),
         "REGRAFT_API_ALLOWED_HOSTS": "regraft.example",
         **given,
     }
-    environment.pop("REGRAFT_DATABASE_URL", None)
     done = subprocess.run(
         [sys.executable, "-m", *module],
         cwd=ROOT,
@@ -64,6 +64,7 @@ def test_safe_settings_start(home: Path) -> None:
     [
         (API, {"REGRAFT_API_ALLOWED_HOSTS": ""}, "REGRAFT_API_ALLOWED_HOSTS is empty"),
         (API, {"FLASK_DEBUG": "1"}, "FLASK_DEBUG is set"),
+        (API, {"REGRAFT_DATABASE_URL": POSTGRES}, "REGRAFT_DATABASE_APP_URL is empty"),
         (CONTROL, {"FLASK_DEBUG": "true"}, "FLASK_DEBUG is set"),
     ],
 )

