@@ -5,128 +5,133 @@ Every cell is appended to `cells.jsonl` as soon as it is measured, and not measu
 
 import argparse
 import json
-import sys
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import TypeAdapter
 
 from benchmarks.quality import report
-from benchmarks.quality.cells import Cell, Prepared, measure, prepared
-from benchmarks.quality.sets import image_sets
+from benchmarks.quality.cells import TABLES, Cell, Table
+from benchmarks.quality.measuring import Row, Todo, measured, opened, say
+from benchmarks.quality.sets import ImageSet
 from regraft.contract.strategies import AnyStrategy, FineTuning
-from worker.engine.backbone import prepared as backbone_of
-from worker.engine.failures import EngineError
 from worker.engine.strategies import STRATEGIES
 
 _NUM_EACH = (1, 3, 5, 10, 20, 50, 100)
 _FEW, _MANY_DRAWS, _DRAWS = 5, 10, 5  # decisions: at least 10 draws up to 5 images, 5 above
+_TUNED_DRAWS = 3  # minutes each
+_MIN_TUNED_BY_AUTO = 150  # images: with fewer auto trains no backbone, see docs/transfer.md
 _ANY: TypeAdapter[AnyStrategy] = TypeAdapter(AnyStrategy)
 
 
 def main() -> None:
     """Measure until all cells are there or the time is up, then report what there is."""
     options = _options()
-    torch.set_num_threads(options.threads)
     folder: Path = options.folder
     folder.mkdir(parents=True, exist_ok=True)
     cells = folder / "cells.jsonl"
-    known = _known(cells)
-    backbone = backbone_of(options.backbone, None)
+    known = _known(cells, options.again)
     ends = time.monotonic() + options.seconds
-    left = 0
-    for images in image_sets(folder / "images", _say):
-        if options.only not in {None, images.name}:
-            continue
-        given = prepared(images, backbone, folder)
-        for cell, strategy in _plan(given, options):
-            if cell in known:
-                continue
-            if time.monotonic() > ends:
-                left += 1
-                continue
-            row = _measured(cell, strategy, given)
-            if row is not None:
-                known[cell] = row
-                with cells.open("a") as out:
-                    out.write(json.dumps(row) + "\n")
+    found = opened(options)
+    todo = [
+        one
+        for table, images in found
+        for one in _plan(table, images, options)
+        if one.cell not in known
+    ]
+    # The first draws of all before the second of any: what there is by the end is whole.
+    todo.sort(key=lambda one: (one.is_slow, one.cell.draw, one.cell.num_each))
+    with cells.open("a") as out:
+        for row in measured(todo, ends, options):
+            known[_cell(row)] = row
+            out.write(json.dumps(row) + "\n")
+            out.flush()
     _report([row for row in known.values() if row.get("accuracy") is not None], folder)
+    left = sum(one.cell not in known for one in todo)
     if left:
-        _say(f"{left} cells are left; run again to go on from here, or raise --seconds.")
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+        say(f"{left} cells are left; run again to go on from here, or raise --seconds.")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(".regraft/bench-quality"))
     parser.add_argument("--seconds", type=float, default=3600, help="when to begin no new cell")
+    parser.add_argument("--table", choices=TABLES, help="one table alone")
     parser.add_argument("--only", help="the name of one set")
-    parser.add_argument("--draws", type=int, help="of every point, instead of 10 and 5")
-    parser.add_argument("--tuned-up-to", type=int, default=5, help="images a class: fine-tuning")
-    parser.add_argument("--tuned-draws", type=int, default=3, help="fine-tuning takes minutes")
+    parser.add_argument("--strategy", action="append", help="one strategy alone; repeatable")
+    parser.add_argument("--draws", type=int, help="at most so many of every point")
+    parser.add_argument("--most", type=int, default=100, help="images a class, at most")
+    parser.add_argument("--again", action="append", default=[], help="measure a strategy anew")
     parser.add_argument("--backbone", default="efficientnet_lite0")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     return parser.parse_args()
 
 
-def _known(path: Path) -> dict[Cell, dict[str, Any]]:
+def _cell(row: Row) -> Cell:
+    return Cell(*(row[field] for field in Cell._fields))
+
+
+def _known(path: Path, again: list[str]) -> dict[Cell, Row]:
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-    return {Cell(*(row[field] for field in Cell._fields)): row for row in rows}
+    return {_cell(row): row for row in rows if row["strategy"] not in again}
 
 
-def _plan(given: Prepared, options: argparse.Namespace) -> Iterator[tuple[Cell, AnyStrategy]]:
-    """Yield the cells of a set, the cheap ones first: fine-tuning only at few images."""
-    images = given.images
+def _plan(table: Table, images: ImageSet, options: argparse.Namespace) -> Iterator[Todo]:
+    """Yield the cells of a set in a table."""
     shared = {one.label for one in images.pool} & {one.label for one in images.source}
-    # The planner is measured by its heads; what fine-tuning adds, its own candidates show.
-    settings = {"auto": {"fine_tuning": "off"}}
-    strategies = [
-        _ANY.validate_python({"type": name, **settings.get(name, {})}) for name in STRATEGIES
-    ]
-    strategies.sort(key=lambda one: isinstance(one, FineTuning))
-    for strategy in strategies:
+    for name in options.strategy or (report.REFERENCE, *STRATEGIES):
+        strategy = _strategy(name, table)
         is_tuned = isinstance(strategy, FineTuning)
+        if is_tuned and not table.is_tuned:
+            continue
         if strategy.needs_source and not images.source:
             continue
         if strategy.needs_shared_labels and not shared:
             continue
-        for num_each in _NUM_EACH:
-            if is_tuned and num_each > options.tuned_up_to:
-                continue
-            draws = options.draws or (_MANY_DRAWS if num_each <= _FEW else _DRAWS)
-            for draw in range(min(draws, options.tuned_draws) if is_tuned else draws):
-                yield Cell(images.name, num_each, draw, strategy.type), strategy
+        for num_each, is_slow in _points(strategy, table, images):
+            draws = _TUNED_DRAWS if is_slow else _MANY_DRAWS if num_each <= _FEW else _DRAWS
+            for draw in range(min(draws, options.draws or draws)):
+                cell = Cell(images.name, num_each, draw, name)
+                # The guard trains a second time: what it does is measured on the first draw.
+                is_guarded = not is_tuned or draw == 0
+                if num_each <= options.most:
+                    yield Todo(cell, strategy, is_slow=is_slow, is_guarded=is_guarded)
 
 
-def _measured(cell: Cell, strategy: AnyStrategy, given: Prepared) -> dict[str, Any] | None:
-    try:
-        return measure(cell, strategy, given)
-    except EngineError as error:
-        _say(f"{cell}: {error.message}")
-        return {**cell._asdict(), "accuracy": None, "error": error.message}
+def _points(strategy: AnyStrategy, table: Table, images: ImageSet) -> Iterator[tuple[int, bool]]:
+    """Yield the numbers of images a class to measure at, and whether a backbone is trained."""
+    num_classes = len({one.label for one in images.pool})
+    for num_each in _NUM_EACH:
+        enough = strategy.type == "auto" and num_each * num_classes >= _MIN_TUNED_BY_AUTO
+        is_slow = isinstance(strategy, FineTuning) or (enough and table.is_tuned)
+        if not is_slow or num_each in images.tuned_at:
+            yield num_each, is_slow
+
+
+def _strategy(name: str, table: Table) -> AnyStrategy:
+    if name == report.REFERENCE:
+        name = "linear_probe"
+    settings = {"fine_tuning": "off"} if name == "auto" and not table.is_tuned else {}
+    return _ANY.validate_python({"type": name, **settings})
 
 
 def _report(rows: list[dict[str, Any]], folder: Path) -> None:
     if not rows:
-        _say("Nothing was measured.")
+        say("Nothing was measured.")
         return
     found = report.verdicts(rows)
-    _say(report.table(rows))
+    say(report.table(rows))
     for one in found:
         word = "holds" if one["holds"] else "FAILS"
         place = f"{one['set']}, {one['num_each']} a class"
-        _say(f"{word}: {place}: {one['what']}: {one['points']:+.2f} points {one['interval']}")
+        say(f"{word}: {place}: {one['what']}: {one['points']:+.2f} points {one['interval']}")
     document = {"cells": rows, "verdicts": found}
     (folder / "quality.json").write_text(json.dumps(document, indent=1) + "\n")
     (folder / "quality.svg").write_text(report.picture(rows))
-    _say(f"written: {folder}/quality.json and quality.svg")
+    say(f"written: {folder}/quality.json and quality.svg")
     if not all(one["holds"] for one in found):
         raise SystemExit(1)
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+REFERENCE = "logistic_regression"  # scikit-learn's defaults, C = 1: what auto is to beat
 _T95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)  # Student's t, 1 to 9 degrees
 _TOLERANCE = 1.0  # points, see docs/transfer.md
 _COLOURS = ("#1b9e77", "#d95f02", "#7570b3", "#e7298a", "#66a61e", "#e6ab02", "#a6761d", "#666666")
@@ -29,7 +30,8 @@ def by_point(rows: Rows, field: str = "accuracy") -> dict[tuple[str, int], dict[
     """Return for each set and number of images a class the values of each strategy by draw."""
     found: dict[tuple[str, int], dict[str, Values]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        found[row["set_name"], row["num_each"]][row["strategy"]][row["draw"]] = row[field]
+        if field in row:
+            found[row["set_name"], row["num_each"]][row["strategy"]][row["draw"]] = row[field]
     return dict(sorted(found.items()))
 
 
@@ -43,16 +45,19 @@ def verdicts(rows: Rows) -> list[dict[str, Any]]:
     found = []
     delivered = by_point(rows, "delivered")
     for point, values in by_point(rows).items():
-        singles = {name: one for name, one in values.items() if name != "auto"}
+        singles = {name: one for name, one in values.items() if name not in {"auto", REFERENCE}}
         auto = values.get("auto")
         if auto and singles:
             best = max(singles, key=lambda name: statistics.fmean(singles[name].values()))
             mean, low, high = paired(auto, singles[best])
             ok = high >= -_TOLERANCE
             found.append(_verdict(point, f"auto - {best}", (mean, low, high), ok=ok))
+        if auto and REFERENCE in values:
+            gain = paired(auto, values[REFERENCE])
+            found.append(_verdict(point, f"auto - {REFERENCE}", gain, ok=gain[0] > 0))
         head = values.get("linear_probe")
-        for name, one in delivered[point].items() if head else ():
-            if name != "linear_probe" and head:
+        for name, one in delivered.get(point, {}).items() if head else ():
+            if name not in {"linear_probe", REFERENCE} and head:
                 mean, low, high = paired(one, head)
                 ok = mean >= -_TOLERANCE
                 found.append(_verdict(point, f"guarded {name} - head", (mean, low, high), ok=ok))

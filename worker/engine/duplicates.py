@@ -53,15 +53,16 @@ class Gallery:
     Two are if their hashes differ in 8 bits of 64 at most and the looks, colours included,
     correlate by 0.985: so a copy in another size, brightness or compression is found, and another
     product in the same pose or the same one in another colour is not. A look without contrast is
-    like no other: a hash of nothing is chance. On the sample photos no two distinct ones are
-    alike. Asking costs a pass over n hashes: 20,000 pictures compared with each other take about a
-    second, and 15 MB.
+    like no other: a hash of nothing is chance. One that is like the other's mirror image is like
+    it too. On the sample photos no two distinct ones are alike. Asking costs three passes over n
+    hashes: 20,000 pictures compared with each other take about three seconds, and 15 MB.
     """
 
     def __init__(self, looks: Sequence[Bytes]) -> None:
         shape = (len(looks), SIDE, SIDE, 3)
         self._looks = np.stack(looks).reshape(shape) if looks else np.zeros(shape, np.uint8)
         self._hashes = hashes(self._looks)
+        self._mirrored = hashes(self._looks[:, :, ::-1])
         spread = self._looks.reshape(len(looks), LOOK).std(axis=1)
         self._has_contrast = spread >= MIN_CONTRAST
 
@@ -69,11 +70,23 @@ class Gallery:
         """Return those numbers `among` the pictures that are like picture `number`."""
         if not self._has_contrast[number]:
             return among[:0]
-        distance = np.bitwise_count(self._hashes[among] ^ self._hashes[number])
-        close = among[(distance <= MAX_DISTANCE) & self._has_contrast[among]]
-        correlation = self._centred(close) @ self._centred(np.array([number]))[0]
+        close = among[self._is_near(number, among) & self._has_contrast[among]]
+        rows, mine = self._centred(close), self._centred(np.array([number]))[0]
+        mirrored = mine.reshape(SIDE, SIDE, 3)[:, ::-1].reshape(LOOK)
+        correlation = np.maximum(rows @ mine, rows @ mirrored)
         alike: Numbers = close[correlation >= MIN_CORRELATION]
         return alike
+
+    def _is_near(self, number: int, among: Numbers) -> npt.NDArray[np.bool_]:
+        """Tell for each whether the hashes are near, as they are or with either one mirrored.
+
+        A mirrored picture's hash follows from no other, so both are asked: likeness is mutual.
+        """
+        plain, mirrored = self._hashes, self._mirrored
+        near = np.zeros(len(among), dtype=np.bool_)
+        for mine, others in ((plain, plain), (mirrored, plain), (plain, mirrored)):
+            near |= np.bitwise_count(others[among] ^ mine[number]) <= MAX_DISTANCE
+        return near
 
     def _centred(self, numbers: Numbers) -> npt.NDArray[np.float64]:
         """Return looks as vectors [k, 768] without mean, of length 1."""

@@ -46,6 +46,25 @@ def test_verdicts_catch_a_planner_and_a_guard_that_lose() -> None:
     }
 
 
+def test_auto_is_held_against_the_reference_and_not_against_itself() -> None:
+    """The number that the product promises to beat would be out of sight."""
+    rows = _rows(linear_probe=[70.0, 71.0], auto=[71.0, 72.0], logistic_regression=[71.5, 72.5])
+    found = {one["what"]: one["holds"] for one in report.verdicts(rows)}
+    assert found["auto - logistic_regression"] is False
+    assert found["auto - linear_probe"] is True
+    assert "guarded logistic_regression - head" not in found
+
+
+def test_a_draw_that_the_guard_was_not_asked_for_counts_nothing() -> None:
+    """A missing figure would be read as zero, or end the report."""
+    rows = _rows(linear_probe=[70.0, 71.0], dann=[50.0, 51.0])
+    for row in rows:
+        if row["strategy"] == "dann" and row["draw"] == 1:
+            del row["delivered"]
+    (first, _) = [one for one in report.verdicts(rows) if one["what"] == "guarded dann - head"]
+    assert first["points"] == -20.0
+
+
 def test_table_and_picture_hold_every_strategy() -> None:
     """A curve would be missing from the document."""
     rows = _rows(linear_probe=[70.0, 71.0], auto=[71.0, 72.0])

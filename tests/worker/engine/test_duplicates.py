@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pictures
-from PIL import ImageEnhance
+from PIL import ImageEnhance, ImageOps
 from torch import Tensor
 
 from worker.engine.data import Image
@@ -67,11 +67,15 @@ def _darker(picture: Pictures.Image) -> Pictures.Image:
     return ImageEnhance.Brightness(picture).enhance(0.8)
 
 
+def _mirrored(picture: Pictures.Image) -> Pictures.Image:
+    return ImageOps.mirror(picture)
+
+
 def _as_it_is(picture: Pictures.Image) -> Pictures.Image:
     return picture
 
 
-@pytest.mark.parametrize("change", [_as_it_is, _smaller, _brighter, _darker])
+@pytest.mark.parametrize("change", [_as_it_is, _smaller, _brighter, _darker, _mirrored])
 def test_a_copy_in_disguise_is_found(change: Change) -> None:
     """A model would be tested on what it has learned by heart."""
     pictures = [Pictures.open(path).convert("RGB") for path in OBJECTS[::20]]
@@ -124,9 +128,10 @@ def test_likeness_is_mutual_and_every_picture_is_like_itself(
     chance = np.random.default_rng(seed)
     base = chance.uniform(0, 255, (SIDE, SIDE, 3))
     rows = [
-        np.clip(base + chance.normal(0, noise, base.shape), 0, 255).astype(np.uint8)
+        np.clip(base[:, :: chance.choice((1, -1))] + chance.normal(0, noise, base.shape), 0, 255)
         for _ in range(count)
     ]
+    rows = [row.astype(np.uint8) for row in rows]
     gallery, every = Gallery(rows), np.arange(count)
     found = {(i, j) for i in range(count) for j in gallery.alike(i, every).tolist()}
     assert found >= {(i, i) for i in range(count)}
