@@ -1,5 +1,7 @@
 """A cell is measured on the images of its draw, and every strategy of a draw sees the same."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn import linear_model

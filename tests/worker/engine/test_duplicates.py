@@ -127,11 +127,11 @@ def test_likeness_is_mutual_and_every_picture_is_like_itself(
     """Whether a leak is found would depend on which side of the split is asked."""
     chance = np.random.default_rng(seed)
     base = chance.uniform(0, 255, (SIDE, SIDE, 3))
+    turned = [base[:, :: chance.choice((1, -1))] for _ in range(count)]
     rows = [
-        np.clip(base[:, :: chance.choice((1, -1))] + chance.normal(0, noise, base.shape), 0, 255)
-        for _ in range(count)
+        np.clip(one + chance.normal(0, noise, base.shape), 0, 255).astype(np.uint8)
+        for one in turned
     ]
-    rows = [row.astype(np.uint8) for row in rows]
     gallery, every = Gallery(rows), np.arange(count)
     found = {(i, j) for i in range(count) for j in gallery.alike(i, every).tolist()}
     assert found >= {(i, i) for i in range(count)}
