@@ -56,8 +56,9 @@ def submit(
 ) -> Overview:
     """Insert a queued job and its first event, with a warning where what it names is risky.
 
-    Raises what `submissions.check` raises, or `QuotaError`.
+    Raises what `submissions.resolved` and `check` raise, or `QuotaError`.
     """
+    submission = submissions.resolved(session, tenant_id, submission)
     warnings = submissions.check(session, tenant_id, submission)
     quotas.admit_job(session, tenant_id)
     job = Job(
@@ -82,6 +83,7 @@ def estimate(
     session: Session, tenant_id: str, submission: JobSubmission, trainer_class: str
 ) -> Estimate:
     """Return what `submit` would do; raises what it would raise, and writes nothing."""
+    submission = submissions.resolved(session, tenant_id, submission)
     warnings = submissions.check(session, tenant_id, submission)
     quotas.admit_job(session, tenant_id)
     device_class = device_class_of(JobKind.TRAIN, trainer_class)

@@ -22,6 +22,17 @@ _NEGATIVE_TRANSFER = (
 )
 
 
+def resolved(session: Session, tenant_id: str, submission: JobSubmission) -> JobSubmission:
+    """Return the submission with its base model by id, as the reference reads now.
+
+    Raises `NotFoundError` for a model that the tenant has not.
+    """
+    if not isinstance(submission.base, FromModel):
+        return submission
+    model = models.find(session, tenant_id, submission.base.model, param="base.model")
+    return submission.model_copy(update={"base": FromModel(model=model.id)})
+
+
 def check(session: Session, tenant_id: str, submission: JobSubmission) -> list[str]:
     """Return what the merchant should be warned of.
 

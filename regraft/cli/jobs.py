@@ -34,7 +34,8 @@ def submit(
         str | None, typer.Option(help="Images like the dataset's, without labels (ds_…).")
     ] = None,
     base_model: Annotated[
-        str | None, typer.Option(help="Start from a model of your own (md_…).")
+        str | None,
+        typer.Option(help="A model to start from: id, name:version or name@alias."),
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="See `regraft catalog`.")] = None,
     strategy: Annotated[str | None, typer.Option(help="See `regraft catalog`.")] = None,

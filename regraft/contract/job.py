@@ -14,8 +14,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from regraft.contract.catalog import BACKBONES, DEFAULT_BACKBONE
-from regraft.contract.ids import DatasetId, ModelId
+from regraft.contract.ids import DatasetId
 from regraft.contract.naming import MODEL_NAME_PATTERN, Metadata, Text, slug
+from regraft.contract.refs import ModelReference
 from regraft.contract.strategies import AnyStrategy, FineTuning, LinearProbe
 from regraft.contract.strict import Auto, Strict
 
@@ -44,9 +45,13 @@ class FromBackbone(Strict):
 
 
 class FromModel(Strict):
-    """Training starts from the weights of a model of one's own, with a new head."""
+    """Training starts from the weights of a model of one's own, with a new head.
 
-    model: ModelId
+    `model` is its id, `name:version` or `name@alias`; a job that was taken on holds the id, so
+    that it starts from the model that was meant when it was submitted.
+    """
+
+    model: ModelReference
 
     @property
     def named(self) -> list[str]:

@@ -1,7 +1,9 @@
 """References to models: `md_…`, `name@alias` or `name:version`; one spelling each."""
 
 import re
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import AfterValidator, Field
 
 from regraft.contract.ids import is_id
 from regraft.contract.naming import MODEL_NAME_PATTERN
@@ -42,3 +44,12 @@ def _named(name: str, field: str, rest: str) -> ModelRef | None:
         return ModelRef(name=name, alias=rest) if is_name(rest) else None
     version = int(rest) if _VERSION.fullmatch(rest) else 0
     return ModelRef(name=name, version=version) if 1 <= version <= MAX_VERSION else None
+
+
+def _checked(text: str) -> str:
+    if parse(text) is None:
+        raise ValueError("must name a model: its id (md_…), name:version, or name@alias")
+    return text
+
+
+ModelReference = Annotated[str, Field(max_length=128), AfterValidator(_checked)]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from core.refusals import ConflictError, RefusedError
+from core.refusals import ConflictError, NotFoundError, RefusedError
 from db.models import Job, Model, ModelFile
 from db.repositories import jobs, models
 from db.repositories.audit import OPERATOR
@@ -145,3 +145,25 @@ def test_a_model_that_a_job_starts_from_stays(database: Database, acme: Merchant
         models.remove(session, acme.tenant_id, model, OPERATOR)
     found = _refused(database, acme, dataset=dataset, base={"model": model})
     assert found == (ErrorCode.NOT_FOUND, "base.model")
+
+
+def test_a_model_is_named_by_what_merchants_call_it(
+    database: Database, acme: Merchant, zenith: Merchant
+) -> None:
+    """A nightly job would need an id looked up, or start from another model when an alias moves."""
+    model, dataset = _model(database, acme), ready_dataset(database, acme.tenant_id)
+    with database.write() as session:
+        name = models.find(session, acme.tenant_id, model).name
+    for reference in (model, f"{name}:1"):
+        body = {"dataset": dataset, "base": {"model": reference}}
+        submission = JobSubmission.model_validate(body)
+        with database.write() as session:
+            job = jobs.submit(session, acme.tenant_id, submission, "cpu").job
+            assert job.spec["base"] == {"model": model}
+    theirs = ready_dataset(database, zenith.tenant_id)
+    for merchant, own, reference in ((zenith, theirs, f"{name}:1"), (acme, dataset, f"{name}@x")):
+        body = {"dataset": own, "base": {"model": reference}}
+        submission = JobSubmission.model_validate(body)
+        with database.write() as session, pytest.raises(NotFoundError) as caught:
+            jobs.submit(session, merchant.tenant_id, submission, "cpu")
+        assert caught.value.param == "base.model"
