@@ -14,7 +14,7 @@ from api.openapi import document_route
 from api.rates import Rates
 from api.services import NAME, Services
 from api.settings import ApiSettings
-from api.views import catalog, datasets, jobs, models, operations, registry
+from api.views import catalog, datasets, jobs, models, operations, registry, webhooks
 from core.logs import logger
 from core.settings import Settings
 from core.settings import settings as process_settings
@@ -34,6 +34,7 @@ ROUTES = (
     jobs.routes,
     models.routes,
     registry.routes,
+    webhooks.routes,
     catalog.routes,
     operations.routes,
 )

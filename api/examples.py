@@ -24,6 +24,14 @@ from regraft.contract.resources import (
     Strategy,
     Whoami,
 )
+from regraft.contract.webhooks import (
+    Delivery,
+    SecretRotation,
+    Webhook,
+    WebhookChange,
+    WebhookNew,
+    WebhookWithSecret,
+)
 
 _DATASET = "ds_01k8zr0m5e9tq4x7c2v6b8n3hd"
 _JOB = "job_01k8zr1w3g7ys5d9f2k4m6p8qa"
@@ -84,6 +92,29 @@ _AUDIT = {
     "subject": "home-goods@production",
     "request_id": "req_4f0c",
     "data": {"from": None, "to": {"model": _MODEL, "version": 3}},
+    "created_at": _NOW,
+}
+_WEBHOOK = {
+    "id": "whk_01k8zr2h6j8zt4e7g3n5r9v1wd",
+    "url": "https://hooks.example.com/regraft",
+    "description": None,
+    "events": ["job.succeeded", "job.failed"],
+    "enabled": True,
+    "disabled_reason": None,
+    "failing_since": None,
+    "previous_secret_until": None,
+    "created_at": _NOW,
+}
+_DELIVERY = {
+    "id": "whd_01k8zr2h6j8zt4e7g3n5r9v1we",
+    "webhook": _WEBHOOK["id"],
+    "event": "evt_01k8zr1w3h2b3c4d5e6f7g8h9j",
+    "type": "job.succeeded",
+    "subject": _JOB,
+    "status": "succeeded",
+    "num_attempts": 1,
+    "attempts": [{"at": _NOW, "status_code": 204, "error": None, "seconds": 0.118}],
+    "next_attempt_at": None,
     "created_at": _NOW,
 }
 _SUBMISSION = {
@@ -237,6 +268,12 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
     Alias: _ALIAS,
     AuditEntry: _AUDIT,
     Deleted: {"id": _MODEL, "object": "model"},
+    Webhook: _WEBHOOK,
+    WebhookWithSecret: {
+        **_WEBHOOK,
+        "secret": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    },
+    Delivery: _DELIVERY,
     Health: {"status": "ok"},
 }
 
@@ -250,6 +287,11 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     Page[Checkpoint]: _page(Checkpoint, _ONE[Checkpoint]),
     Page[JobEvent]: _page(JobEvent, _ONE[JobEvent]),
     Page[Model]: _page(Model, _ONE[Model]),
+    WebhookNew: {"url": _WEBHOOK["url"], "events": _WEBHOOK["events"]},
+    WebhookChange: {"enabled": True},
+    SecretRotation: {"overlap_hours": 24},
+    Page[Webhook]: _page(Webhook, _WEBHOOK),
+    Page[Delivery]: _page(Delivery, _DELIVERY),
     Page[AuditEntry]: _page(AuditEntry, _AUDIT),
     Page[ModelFile]: _page(ModelFile, _FILE),
     Page[Backbone]: _page(Backbone, _ONE[Backbone]),

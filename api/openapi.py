@@ -21,7 +21,7 @@ from regraft.contract.naming import MODEL_NAME_PATTERN
 from regraft.contract.version import __version__
 
 Json = dict[str, Any]
-_DESCRIBED = {200: "Done.", 202: "Accepted."}
+_DESCRIBED = {200: "Done.", 201: "Created.", 202: "Accepted."}
 _REF = "#/components/schemas/{model}"
 _DESCRIPTION = (
     "Adapts a pretrained vision backbone to a merchant's own product photos. Fields may be added "

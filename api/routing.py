@@ -31,6 +31,8 @@ Handler = TypeVar("Handler", bound=Callable[..., BaseModel | Response])
 IDS: dict[str, tuple[Prefix, str]] = {
     "dataset_id": ("ds", "dataset"),
     "job_id": ("job", "job"),
+    "webhook_id": ("whk", "webhook"),
+    "delivery_id": ("whd", "delivery"),
 }
 NAMES = {"name": "model", "alias": "alias"}
 

@@ -1,8 +1,7 @@
 """From rows to the resources of the contract; times become RFC 3339 in UTC, to the millisecond."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -15,17 +14,13 @@ from db.repositories.models import ModelWithFiles
 from db.repositories.reading import Slice
 from regraft.contract import resources
 from regraft.contract.job import JobSubmission
+from regraft.contract.moments import when
 from regraft.contract.registry import Alias, AuditEntry, Comparison
 from regraft.contract.status import TERMINAL, JobStatus, RequestedAction, shown
+from regraft.contract.webhooks import Delivery, Webhook
 
 Item = TypeVar("Item")
 Shown = TypeVar("Shown", bound=BaseModel)
-
-
-def when(seconds: float) -> str:
-    """Return `2026-11-24T06:25:00.123Z` for seconds since the epoch."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def page(rows: Slice[Item], show: Callable[[Item], Shown]) -> resources.Page[Shown]:
@@ -173,6 +168,35 @@ def audit_entry(row: db_models.AuditEntry) -> AuditEntry:
     return AuditEntry.model_validate(
         {
             **_columns(row, "id action actor subject request_id data"),
+            "created_at": when(row.created_at),
+        }
+    )
+
+
+def webhook(row: db_models.Webhook) -> Webhook:
+    """Return an endpoint; its secrets are not in it."""
+    return Webhook.model_validate(
+        {
+            **_columns(row, "id url description events disabled_reason"),
+            "enabled": row.disabled_at is None,
+            "failing_since": _when_known(row.failing_since),
+            "previous_secret_until": _when_known(row.previous_until),
+            "created_at": when(row.created_at),
+        }
+    )
+
+
+def delivery(row: db_models.WebhookDelivery) -> Delivery:
+    """Return one event for one endpoint, and how it went so far."""
+    attempts = [{**one, "at": when(cast("float", one["at"]))} for one in row.attempts]
+    return Delivery.model_validate(
+        {
+            **_columns(row, "id type subject status"),
+            "webhook": row.webhook_id,
+            "event": row.event_id,
+            "num_attempts": row.attempt,
+            "attempts": attempts,
+            "next_attempt_at": when(row.next_at) if row.status == "pending" else None,
             "created_at": when(row.created_at),
         }
     )

@@ -12,7 +12,8 @@ from typing import Any
 import structlog
 
 _SECRET = re.compile(
-    r"rg_[0-9A-Za-z]{8}_[A-Za-z0-9_-]+|(?<=bearer )[^\s\"'\\]+|(?<=basic )[^\s\"'\\]+",
+    r"rg_[0-9A-Za-z]{8}_[A-Za-z0-9_-]+|whsec_[A-Za-z0-9+/=]+"
+    r"|(?<=bearer )[^\s\"'\\]+|(?<=basic )[^\s\"'\\]+",
     re.IGNORECASE,
 )
 _SHARED: list[structlog.typing.Processor] = [

@@ -28,6 +28,11 @@ def faults(given: Settings, environment: Mapping[str, str]) -> list[str]:
     found = []
     if environment.get("FLASK_DEBUG", "").lower() in _ON:
         found.append("FLASK_DEBUG is set, which lets strangers run code: unset it.")
+    if given.webhooks.allow_private:
+        found.append(
+            "REGRAFT_WEBHOOK_ALLOW_PRIVATE is set, which lets merchants call servers inside: "
+            "unset it."
+        )
     found += [
         f"{path} can be read by every user of this machine: run `chmod o= {path}`."
         for path in _secrets(given)

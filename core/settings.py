@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -47,6 +47,25 @@ class Timings(BaseSettings):
     drain: float = 60.0
 
 
+class WebhookSettings(BaseSettings):
+    """How merchants' endpoints are called.
+
+    `key` goes into every secret: a copy of the database alone does not tell them. `allow_private`
+    lets http and private addresses through, in development. Waits between attempts are multiplied
+    by `backoff`; what fails for `disable_after` is disabled. `slots` calls run at once.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="REGRAFT_WEBHOOK_", frozen=True)
+
+    key: SecretStr = SecretStr("")
+    allow_private: bool = False
+    timeout: float = Field(default=10.0, gt=0)
+    backoff: float = Field(default=1.0, gt=0)
+    disable_after: float = 5 * 86_400.0
+    slots: int = Field(default=16, ge=2)
+    max_endpoints: int = Field(default=10, ge=1)
+
+
 class Settings(BaseSettings):
     """Everything a process of ours may be told from outside."""
 
@@ -71,6 +90,7 @@ class Settings(BaseSettings):
     max_retries: int = 3
     uploads: UploadLimits = Field(default_factory=UploadLimits)
     timings: Timings = Field(default_factory=Timings)
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
 
     @property
     def url(self) -> str:

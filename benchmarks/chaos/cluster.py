@@ -25,6 +25,7 @@ from tests.support import light_trainer
 from tests.support.fleet import Fleet, children, descendants, is_alive
 from tests.support.jobs import wait_for
 from tests.support.postgres import Postgres, settings_for
+from tests.support.timings import SCALED_WEBHOOKS
 
 LIGHT, REAL = "cpu", "real"
 _READY_SECONDS = 90.0
@@ -37,7 +38,12 @@ class Cluster:
         self.redis = redis
         self.postgres = postgres
         url = "" if postgres is None else postgres.create_database("chaos")
-        light = Settings(home=options.home, timings=TIMINGS, trainer_command=light_trainer.COMMAND)
+        light = Settings(
+            home=options.home,
+            timings=TIMINGS,
+            webhooks=SCALED_WEBHOOKS,
+            trainer_command=light_trainer.COMMAND,
+        )
         if url:
             light = settings_for(url, light)
         real_timings = TIMINGS.model_copy(update={"stall": 120.0})

@@ -3,6 +3,7 @@
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
+from db.lifecycle import outbox
 from db.lifecycle.waking import wake
 from db.models import JobEvent
 from regraft.contract.ids import new_id
@@ -20,10 +21,14 @@ def record(
     message: str,
     data: dict[str, object] | None = None,
 ) -> None:
-    """Insert one event into the transaction of the move that it describes; a move wakes control."""
+    """Insert one event into the transaction of the move that it describes.
+
+    A move wakes control; the end of a job is put into the outbox of webhooks.
+    """
+    event_id = new_id("evt")
     session.execute(
         insert(JobEvent).values(
-            id=new_id("evt"),
+            id=event_id,
             tenant_id=tenant_id,
             job_id=job_id,
             fence=fence,
@@ -35,3 +40,4 @@ def record(
     )
     if type == "status":
         wake(session)
+        outbox.job_moved(session, tenant_id, event_id, job_id, (data or {}).get("to"))

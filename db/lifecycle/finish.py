@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
+from db.lifecycle import outbox
 from db.lifecycle.claim import Claim
 from db.lifecycle.guard import Held, leave
 from db.models import Dataset, FileSegment, Image, Job, JobResult, Model, ModelFile, Tenant
@@ -137,6 +138,7 @@ def succeed_ingest(session: Session, claim: Claim, ingested: Ingested) -> bool:
         ),
         execution_options={"synchronize_session": False},
     )
+    outbox.dataset_moved(session, claim.tenant_id, claim.dataset_id, ingested.status)
     for start in range(0, len(ingested.images), _IMAGES_AT_ONCE):
         batch = ingested.images[start : start + _IMAGES_AT_ONCE]
         rows = [_image_row(claim, seq, image) for seq, image in enumerate(batch, start)]

@@ -11,7 +11,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from db.base import now
-from db.lifecycle import events, shares
+from db.lifecycle import events, outbox, shares
 from db.models import Dataset, Job, JobCheckpoint, WorkerSlot
 from regraft.contract.status import TERMINAL, EventLevel, JobKind, JobStatus
 
@@ -88,7 +88,7 @@ def leave(
     if to in TERMINAL:
         drop_checkpoints(session, held.job_id)
     if held.kind is JobKind.INGEST and to in TERMINAL - {JobStatus.SUCCEEDED}:
-        _give_up_dataset(session, held.dataset_id, message)
+        _give_up_dataset(session, held, message)
     events.record(
         session,
         tenant_id=held.tenant_id,
@@ -108,9 +108,9 @@ def drop_checkpoints(session: Session, job_id: str) -> None:
     changed(session, update(JobCheckpoint).where(mine).values(dropped_at=now()))
 
 
-def _give_up_dataset(session: Session, dataset_id: str, reason: str) -> None:
+def _give_up_dataset(session: Session, held: Held, reason: str) -> None:
     """A dataset whose checking ended without a result must not look as if it went on."""
-    processing = (Dataset.id == dataset_id) & (Dataset.status == "processing")
-    changed(
-        session, update(Dataset).where(processing).values(status="invalid", status_reason=reason)
-    )
+    processing = (Dataset.id == held.dataset_id) & (Dataset.status == "processing")
+    given_up = update(Dataset).where(processing).values(status="invalid", status_reason=reason)
+    if changed(session, given_up):
+        outbox.dataset_moved(session, held.tenant_id, held.dataset_id, "invalid")

@@ -4,7 +4,7 @@ from sqlalchemy import delete, exists, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from db.base import now
-from db.lifecycle import slots
+from db.lifecycle import deliveries, slots
 from db.lifecycle.guard import changed
 from db.lifecycle.unreferenced import sweep_blobs
 from db.models import Blob, BlobChunk, FileSegment, Idempotency, Job, JobCheckpoint
@@ -21,9 +21,11 @@ def sweep(database: Database) -> dict[str, int]:
     with database.write() as session:
         dead = slots.expire(session)
         expired = changed(session, delete(Idempotency).where(Idempotency.expires_at < now()))
+        told = deliveries.sweep(session)
     return {
         "slots": dead,
         "answers": expired,
+        "deliveries": told,
         "chunks": _sweep_chunks(database),
         "checkpoints": _sweep_checkpoints(database),
         "blobs": sweep_blobs(database),

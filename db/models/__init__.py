@@ -7,6 +7,7 @@ from db.models.job import Job, JobCheckpoint, JobEvent, JobMetric, JobResult
 from db.models.model import FileSegment, Model, ModelAlias, ModelFile
 from db.models.slot import WorkerSlot
 from db.models.tenant import ApiKey, DeviceUse, FairShare, Idempotency, Tenant
+from db.models.webhook import Webhook, WebhookDelivery
 
 __all__ = [
     "ApiKey",
@@ -28,5 +29,7 @@ __all__ = [
     "ModelAlias",
     "ModelFile",
     "Tenant",
+    "Webhook",
+    "WebhookDelivery",
     "WorkerSlot",
 ]

@@ -44,6 +44,8 @@ class ErrorCode(StrEnum):
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
     RATE_LIMITED = "rate_limited"
     QUOTA_EXCEEDED = "quota_exceeded"
+    WEBHOOK_URL_INVALID = "webhook_url_invalid"
+    WEBHOOK_URL_FORBIDDEN = "webhook_url_forbidden"
     # The upload, before a row exists.
     DATASET_INVALID = "dataset_invalid"
     UNSAFE_PATH = "unsafe_path"
@@ -134,6 +136,15 @@ RECORDS: dict[ErrorCode, ErrorRecord] = {
     ),
     ErrorCode.QUOTA_EXCEEDED: ErrorRecord(
         429, "quota", True, "Free what you no longer need, wait, or ask for a higher quota."
+    ),
+    ErrorCode.WEBHOOK_URL_INVALID: ErrorRecord(
+        422,
+        "user_data",
+        False,
+        "Give an address such as https://hooks.example.com/regraft, on port 443 or 8443.",
+    ),
+    ErrorCode.WEBHOOK_URL_FORBIDDEN: ErrorRecord(
+        422, "user_data", False, "Give the address of a server on the public Internet."
     ),
     ErrorCode.DATASET_INVALID: ErrorRecord(
         422, "user_data", False, "Upload a zip with one folder of images for each class."

@@ -133,6 +133,8 @@ def _state(pid: int) -> str:
 def _environment(settings: Settings) -> dict[str, str]:
     timings = settings.timings.model_dump()
     found = {f"REGRAFT_TIMING_{name.upper()}": str(value) for name, value in timings.items()}
+    webhooks = settings.webhooks.model_dump(exclude={"key"})
+    found |= {f"REGRAFT_WEBHOOK_{name.upper()}": str(value) for name, value in webhooks.items()}
     found["REGRAFT_API_RATE_REQUESTS"] = str(10**9)  # campaigns measure the service, not the limit
     found["REGRAFT_HOME"] = str(settings.home)
     found["REGRAFT_DATABASE_URL"] = settings.url

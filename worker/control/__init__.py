@@ -1,4 +1,4 @@
-"""The control process: dispatch, reap, watch, sweep, each a loop of its own; any number of copies.
+"""The control process: dispatch, reap, watch, webhooks, sweep, each a loop; any number of copies.
 
-May import db, core, regraft.contract and `worker.app`.
+May import db, core, regraft.contract, httpcore2 and `worker.app`.
 """

@@ -11,6 +11,7 @@ from db.lifecycle.sweep import sweep
 from db.lifecycle.waking import Sleeper
 from db.session import Database
 from worker.app import app
+from worker.control.courier import Courier
 from worker.control.dispatcher import dispatch_once, publisher
 from worker.control.loops import Loop
 from worker.control.watcher import watch_once
@@ -21,7 +22,9 @@ _WATCH_SECONDS = 15.0
 _log = logger(__name__)
 
 
-def loops(given: Settings, database: Database, stopping: threading.Event) -> list[Loop]:
+def loops(
+    given: Settings, database: Database, courier: Courier, stopping: threading.Event
+) -> list[Loop]:
     """Return the loops, not yet started; a loop that hangs never holds up another."""
     publish = publisher(app)
 
@@ -44,6 +47,7 @@ def loops(given: Settings, database: Database, stopping: threading.Event) -> lis
             lambda: watch_once(database, given),
             stopping,
         ),
+        Loop("webhooks", courier.wait, courier.look, stopping),
         Loop("sweep", lambda: stopping.wait(sweep_interval), sweep_once, stopping),
     ]
 
@@ -56,13 +60,15 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     database = Database(given.url)
-    running = loops(given, database, stopping)
+    courier = Courier(database, given, stopping)
+    running = loops(given, database, courier, stopping)
     for loop in running:
         loop.start()
     _log.info("control runs", loops=[loop.name for loop in running])
     stopping.wait()
     for loop in running:
         loop.join(_JOIN_SECONDS)
+    courier.finish(_JOIN_SECONDS)
     database.dispose()
 
 
