@@ -17,7 +17,11 @@ from tests.support.merchants import Merchant
 
 FILE = "model.onnx"
 NAME = "home-goods"
-BODIES = {"PUT": {"json": {"to": 1}}, "PATCH": {"json": {}}, "POST": {"json": {}}}
+BODIES: dict[str, dict[str, Any]] = {
+    "PUT": {"json": {"to": 1}},
+    "PATCH": {"json": {}},
+    "POST": {"json": {}},
+}
 FIELDS = ("dataset", "test_dataset")
 
 

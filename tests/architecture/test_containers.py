@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from api.settings import ApiSettings
-from core.settings import Settings
+from core.settings import Settings, WebhookSettings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -68,5 +68,6 @@ def test_each_service_starts_something_of_ours(name: str) -> None:
 def test_each_variable_is_read(name: str) -> None:
     """A misspelt variable is ignored in silence and the service runs on SQLite."""
     known = {f"REGRAFT_{field.upper()}" for field in Settings.model_fields} | _NOT_OURS
+    known |= {f"REGRAFT_WEBHOOK_{field.upper()}" for field in WebhookSettings.model_fields}
     known |= {f"REGRAFT_API_{field.upper()}" for field in ApiSettings.model_fields}
     assert set(OURS[name]["environment"]) <= known

@@ -1,5 +1,6 @@
 """Public is only what can lead nowhere inside, in every form that an address can take."""
 
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import pytest
@@ -18,7 +19,7 @@ _INSIDE = [
 ]
 _OUTSIDE = ["1.1.1.1", "8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
 _ALL_V4 = st.integers(0, 2**32 - 1).map(IPv4Address)
-_CARRIERS = {
+_CARRIERS: dict[str, Callable[[int], IPv6Address]] = {
     "mapped": lambda number: IPv6Address((0xFFFF << 32) | number),
     "compatible": IPv6Address,
     "translated": lambda number: IPv6Address((0xFFFF << 48) | number),

@@ -65,6 +65,7 @@ def test_safe_settings_start(home: Path) -> None:
         (API, {"REGRAFT_API_ALLOWED_HOSTS": ""}, "REGRAFT_API_ALLOWED_HOSTS is empty"),
         (API, {"FLASK_DEBUG": "1"}, "FLASK_DEBUG is set"),
         (API, {"REGRAFT_DATABASE_URL": POSTGRES}, "REGRAFT_DATABASE_APP_URL is empty"),
+        (CONTROL, {"REGRAFT_WEBHOOK_ALLOW_PRIVATE": "1"}, "REGRAFT_WEBHOOK_ALLOW_PRIVATE is set"),
         (CONTROL, {"FLASK_DEBUG": "true"}, "FLASK_DEBUG is set"),
     ],
 )
