@@ -1,6 +1,7 @@
 # Regraft: every habit of this repository is a target here. `make help` lists them.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+PEERS := .venv-peers
 PORT ?= 8080
 CHAOS_SECONDS ?= 600
 CHAOS_SEED ?= 1
@@ -13,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: bench-control bench-quality fuzz help install install-dev demo up test lint types unit chaos chaos-full lock openapi migration clean
+.PHONY: bench bench-peers bench-control bench-quality fuzz help install install-dev demo up test lint types unit chaos chaos-full lock openapi migration clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +66,15 @@ bench-control: install-dev ## submits, polls, lists and queue-to-start on both d
 bench-quality: install ## few-shot curves of every strategy, BENCH="--seconds 600"; goes on where it was
 	@$(RUN) -m benchmarks.quality $(BENCH)
 
+bench: install ## head-only jobs, fine-tuning, storage and small merchants beside plain PyTorch; JSON, SVG
+	@$(RUN) -m benchmarks.speed $(BENCH)
+
+bench-peers: install ## … and beside Hugging Face Trainer and fastai, which get an environment of their own
+	$(PYTHON) -m venv $(PEERS)
+	$(RUN) -c "import sysconfig; print(sysconfig.get_path('purelib'))" > "$$($(PEERS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/ours.pth"
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install -q transformers accelerate fastai
+	@$(RUN) -m benchmarks.speed $(BENCH)
+
 chaos-full: install-dev ## every test of a fault 20 times, each at another moment; over an hour
 	FAULT_REPEATS=20 $(RUN) -m pytest -m fault --timeout 400
 
@@ -76,4 +86,4 @@ lock: install-dev ## write constraints.txt anew from what is installed
 	mv constraints.new constraints.txt
 
 clean: ## remove the environment and all local state
-	rm -rf $(VENV) .regraft build *.egg-info
+	rm -rf $(VENV) $(PEERS) .regraft build *.egg-info
