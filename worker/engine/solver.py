@@ -67,6 +67,7 @@ def solve(
     while iteration < max_iterations and go_on(iteration):
         if bool((state.residuals() <= tolerance).all()):
             break
+        state.put_aside(tolerance)
         if not state.step(tolerance):
             break
         iteration += 1
@@ -95,6 +96,8 @@ class _Descent:
         self.logits = features.new_zeros(shape[0], shape[1], len(features))
         self.loss, self.gradient = self._loss(self.point, self.logits), self._gradient()
         self.history: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.numbers = torch.arange(len(masks))
+        self.aside: list[_Part] = []
 
     def residuals(self) -> Tensor:
         """Return the largest entry of each problem's scaled gradient, [p]."""
@@ -167,12 +170,48 @@ class _Descent:
             lengths = torch.where(good, lengths, lengths / 2)
         return torch.where(good, lengths, torch.zeros_like(lengths))
 
+    def put_aside(self, tolerance: float) -> None:
+        """Take the solved problems out once they are half of those left: they cost as much."""
+        is_left = self.residuals() > tolerance
+        if 2 * int(is_left.sum()) > len(is_left):
+            return
+        self.aside.append(self._part(~is_left))
+        self.numbers, self.point, self.logits, _ = self._part(is_left)
+        self.shares, self.penalties = self.shares[is_left], self.penalties[is_left]
+        self.scale, self.loss = self.scale[is_left], self.loss[is_left]
+        self.gradient = self.gradient[is_left]
+        self.history = [
+            (step[is_left], change[is_left], rho[is_left]) for step, change, rho in self.history
+        ]
+
+    def _part(self, chosen: Tensor) -> "_Part":
+        return _Part(
+            self.numbers[chosen],
+            self.point[chosen],
+            self.logits[chosen],
+            self.residuals()[chosen],
+        )
+
     def solutions(self, iterations: int) -> Solutions:
-        """Return where the descent stands."""
+        """Return where the descent stands, the problems in their first order."""
+        parts = [*self.aside, self._part(torch.ones(len(self.numbers)).bool())]
+        numbers, points, logits, residuals = (
+            torch.cat(field) for field in zip(*parts, strict=True)
+        )
+        order = numbers.argsort()
         return Solutions(
-            weights=self.point[:, :, :-1],
-            biases=self.point[:, :, -1],
-            logits=self.logits.transpose(1, 2),
-            residuals=self.residuals(),
+            weights=points[order, :, :-1],
+            biases=points[order, :, -1],
+            logits=logits[order].transpose(1, 2),
+            residuals=residuals[order],
             iterations=iterations,
         )
+
+
+class _Part(NamedTuple):
+    """Some of the problems: their `numbers` among all, variables, logits and residuals."""
+
+    numbers: Tensor
+    point: Tensor
+    logits: Tensor
+    residuals: Tensor
