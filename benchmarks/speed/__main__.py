@@ -66,7 +66,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--photos", type=int, default=1000)
     parser.add_argument("--tuned-photos", type=int, default=200, help="for fine-tuning")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=10, help="of fine-tuning")
+    parser.add_argument("--epochs", type=int, default=10, help="of the last stage alone")
+    parser.add_argument("--full-epochs", type=int, default=2, help="of all weights")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--networks", nargs="*", default=list(networks.NAMES))
     parser.add_argument("--merchants", type=int, default=100)
@@ -115,7 +116,7 @@ def _run(case: Case, options: argparse.Namespace) -> dict[str, Any]:
         "shared": folder / "shared",
         "weights": folder / "weights",
         "repeats": options.repeats,
-        "epochs": options.epochs,
+        "epochs": _epochs(case.more, options),
         "threads": options.threads,
         "more": case.more,
     }
@@ -125,6 +126,11 @@ def _run(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     shutil.rmtree(work, ignore_errors=True)
     return found | {"photos": case.photos}
+
+
+def _epochs(strategy: str, options: argparse.Namespace) -> int:
+    found: int = options.full_epochs if strategy == "full_finetune" else options.epochs
+    return found
 
 
 def _report(found: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any]:
@@ -145,7 +151,9 @@ def _report(found: Mapping[str, Any], options: argparse.Namespace) -> dict[str, 
     report |= {"head_only": heads}
     for strategy in ("partial_finetune", "full_finetune"):
         report[strategy] = {
-            network: figures.tuned(cases[strategy], cases[f"plain_{strategy}"], options.epochs)
+            network: figures.tuned(
+                cases[strategy], cases[f"plain_{strategy}"], _epochs(strategy, options)
+            )
             for network, cases in by_network.items()
             if {strategy, f"plain_{strategy}"} <= cases.keys()
         }

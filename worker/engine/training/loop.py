@@ -60,6 +60,7 @@ class Loop:
         self.where = state.network.head.weight.device
         self.epoch_length = len(self.shown.epoch(0))
         self.num_steps = self.epoch_length * self.recipe.epochs
+        self._is_sound = torch.ones((), dtype=torch.bool, device=self.where)
 
     def run(self) -> None:
         """Train to the end, from wherever `state` stands; leave the best weights in the network.
@@ -115,13 +116,20 @@ class Loop:
                     self._shrink(error, len(numbers))
         parameters = [one for group in state.optimiser.param_groups for one in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, MAX_NORM)
-        if not (torch.isfinite(norm) and torch.isfinite(loss)):
-            message = f"Training diverged: the loss is no finite number at step {state.step}."
-            raise EngineError(ErrorCode.DIVERGED, message, "hyperparameters.learning_rate")
+        self._is_sound = self._is_sound & torch.isfinite(norm) & torch.isfinite(loss)
         state.optimiser.step()
         apply_pulls(self.pulls, state.optimiser)
-        self._report(float(loss))
+        self._report(loss)
         state.step += 1
+
+    def _require_sound(self) -> None:
+        """Raise where a loss was no number; nothing is kept or judged before this is known.
+
+        Asked for now and then, not at each step: a GPU would be waited for every time.
+        """
+        if not bool(self._is_sound):
+            message = f"Training diverged: the loss is no finite number at step {self.state.step}."
+            raise EngineError(ErrorCode.DIVERGED, message, "hyperparameters.learning_rate")
 
     def _batch(self, numbers: Tensor) -> Batch:
         inputs = self.shown.inputs.draw(numbers).to(self.where, non_blocking=True)
@@ -156,18 +164,20 @@ class Loop:
         message = f"Out of memory with {tried} images at once; going on with {state.micro_batch}."
         self.context.event(message, "warn", micro_batch=state.micro_batch)
 
-    def _report(self, loss: float) -> None:
+    def _report(self, loss: Tensor) -> None:
         step = self.state.step
         share = (step + 1) / self.num_steps
         self.context.progress("training", 0.60 + 0.12 * share, step + 1, self.num_steps)
         if step % max(1, self.num_steps // _MAX_POINTS) == 0:
             rate = max(group["lr"] for group in self.state.optimiser.param_groups)
-            self.context.metrics(step, train_loss=loss, learning_rate=rate)
+            self._require_sound()
+            self.context.metrics(step, train_loss=float(loss), learning_rate=rate)
 
     def _judge(self, epoch: int) -> None:
         """Score the held-back images, and keep the network if it is the best so far."""
         if self.held is None:
             return
+        self._require_sound()
         labels = self.held.labelled.labels
         found = judged(self.state, self.held.labelled)
         right = int((found.argmax(dim=1) == labels).sum())
@@ -193,6 +203,7 @@ class Loop:
             self._write()
 
     def _write(self) -> None:
+        self._require_sound()
         state = self.state
         epoch = state.step // self.epoch_length
         # The mark of the end comes after a checkpoint of the last step, not in its place.
