@@ -205,8 +205,12 @@ def _success(route: Route, names: dict[type[BaseModel], Json]) -> Json:
         content: Json = {"application/json": example}
         if route.streams is not None:
             content[route.streams] = {"schema": {"type": "string"}}
-        described = _DESCRIBED[route.status]
-        return {str(route.status): {"description": described, "content": content}}
+        found: Json = {
+            str(route.status): {"description": _DESCRIBED[route.status], "content": content}
+        }
+        if route.streams is not None:
+            found["204"] = {"description": "The stream was read to its end before."}
+        return found
     if not route.headers:
         return {"200": {"description": "Done.", "content": {"application/json": {}}}}
     raw: Json = {"content": {"application/octet-stream": {}}}

@@ -2,6 +2,7 @@
 
 import queue
 from collections.abc import Iterator
+from http import HTTPStatus
 
 from flask import Response, request
 
@@ -23,13 +24,15 @@ def is_asked_for() -> bool:
 
 
 def stream(call: Call, job_id: str) -> Response:
-    """Return the events of a job from `Last-Event-ID` on, until it ends.
+    """Return the events of a job from `Last-Event-ID` on, until it ends; 204 behind its end.
 
     Raises `not_found`, or `unavailable` where all places for streams are taken.
     """
     last = request.headers.get("Last-Event-ID")
     with call.database.read() as session:
         position = following.position(session, call.tenant_id, job_id, last)
+        if following.is_over(session, position):
+            return Response(status=HTTPStatus.NO_CONTENT)
     gate, feed = call.services.gates.streams, call.services.feed
     gate.enter(call.tenant_id)
     follower = feed.follow(position)

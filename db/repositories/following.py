@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from db.models import JobEvent
 from db.repositories import jobs
 from db.tenancy import scoped
+from regraft.contract.status import TERMINAL
 
 MOST = 500
 
@@ -29,6 +30,13 @@ def position(session: Session, tenant_id: str, job_id: str, last: str | None) ->
     query = scoped(JobEvent, tenant_id).where(JobEvent.job_id == job_id, JobEvent.id == last)
     known = None if last is None or not last.isascii() else session.scalar(query)
     return Position(tenant_id, job_id, 0 if known is None else known.seq)
+
+
+def is_over(session: Session, position: Position) -> bool:
+    """Tell whether the event that a stream has read up to was its job's last."""
+    query = scoped(JobEvent, position.tenant_id).where(JobEvent.seq == position.seq)
+    event = session.scalar(query)
+    return event is not None and event.type == "status" and event.data.get("to") in TERMINAL
 
 
 def after(session: Session, positions: list[Position]) -> list[JobEvent]:

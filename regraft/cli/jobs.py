@@ -9,9 +9,9 @@ import typer
 from regraft.cli import render
 from regraft.cli.failures import left_running
 from regraft.cli.progress import say, watch_job
-from regraft.cli.session import Json, Limit, connect, first, listed, page_size, show
+from regraft.cli.session import Json, Limit, connect, first, listed, out, page_size, show
 from regraft.cli.submission import Body, base, pairs, put, put_all, read_spec, scalar
-from regraft.client import Client
+from regraft.client import Client, JobFailed
 from regraft.client.jobs import Jobs
 from regraft.contract.resources import Job
 from regraft.contract.status import ShownStatus
@@ -110,6 +110,21 @@ def follow(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
     with connect(ctx) as client:
         done = _follow(client, job, as_json=as_json)
     show(done, render.job(done), as_json=as_json)
+
+
+@app.command()
+def watch(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
+    """Print what happens to a job as it happens, a line for each event, to its end."""
+    again = f"{job} goes on; to watch again: regraft jobs watch {job}"
+    with connect(ctx) as client, left_running(again):
+        for event in client.jobs.follow(job):
+            if as_json:
+                typer.echo(event.model_dump_json())
+            else:
+                out().print(render.event(event), soft_wrap=True)
+        done = client.jobs.get(job)
+    if done.status.value != ShownStatus.SUCCEEDED:
+        raise JobFailed(done)
 
 
 @app.command("list")

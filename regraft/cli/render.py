@@ -28,6 +28,7 @@ from regraft.contract.resources import (
 )
 from regraft.contract.validation import printable
 from regraft.contract.verdict import KEPT
+from regraft.contract.webhooks import Delivery, Webhook, WebhookWithSecret
 
 _LONGEST = 500
 
@@ -160,6 +161,11 @@ def events(items: Sequence[JobEvent]) -> Table:
     )
 
 
+def event(it: JobEvent) -> Text:
+    """Return one line of a job's history."""
+    return _text(f"{it.created_at}  {it.level:<5}  {it.message}")
+
+
 def checkpoints(items: Sequence[Checkpoint]) -> Table:
     """Return one row for each checkpoint."""
     return table(
@@ -222,6 +228,53 @@ def _compared(it: Comparison) -> str:
         f"{it.num_right} of {it.num_images} {where} right, before {it.num_right_before}: "
         f"{it.gain.points:+.1f} points (95% interval {low:+.1f} to {high:+.1f})"
     )
+
+
+def webhook(it: Webhook) -> RenderableType:
+    """Return an endpoint, and its secret where it is shown."""
+    return fields(
+        {
+            "webhook": it.id,
+            "url": it.url,
+            "description": it.description,
+            "events": ", ".join(it.events),
+            "enabled": "yes" if it.enabled else f"no: {it.disabled_reason}",
+            "failing since": it.failing_since,
+            "old secret until": it.previous_secret_until,
+            "created": it.created_at,
+            "secret": it.secret if isinstance(it, WebhookWithSecret) else None,
+        }
+    )
+
+
+def webhooks(items: Sequence[Webhook]) -> Table:
+    """Return one row for each endpoint."""
+    return table(
+        ("webhook", "url", "events", "enabled", "failing since"),
+        (
+            (w.id, w.url, ", ".join(w.events), "yes" if w.enabled else "no", w.failing_since)
+            for w in items
+        ),
+    )
+
+
+def deliveries(items: Sequence[Delivery]) -> Table:
+    """Return one row for each event that was sent to an endpoint."""
+    return table(
+        ("delivery", "event", "type", "of", "status", "attempts", "last answer", "next attempt"),
+        (
+            (
+                *(d.id, d.event, d.type, d.subject, d.status, d.num_attempts),
+                *(_answered(d), d.next_attempt_at),
+            )
+            for d in items
+        ),
+    )
+
+
+def _answered(it: Delivery) -> object:
+    last = it.attempts[-1] if it.attempts else None
+    return last and (last.status_code or last.error)
 
 
 def audit(items: Sequence[AuditEntry]) -> Table:

@@ -23,6 +23,7 @@ from regraft.client.errors import (
     NotFoundError,
     RateLimited,
     RegraftError,
+    SignatureInvalid,
     Unavailable,
     UnexpectedAnswer,
     ValidationFailed,
@@ -32,6 +33,7 @@ from regraft.client.jobs import Jobs
 from regraft.client.models import Models
 from regraft.client.retry import RetryPolicy
 from regraft.client.transport import Transport, path
+from regraft.client.webhooks import Webhooks, verify_webhook
 from regraft.contract.registry import AuditEntry
 from regraft.contract.resources import Page, Whoami
 
@@ -49,10 +51,12 @@ __all__ = [
     "RateLimited",
     "RegraftError",
     "RetryPolicy",
+    "SignatureInvalid",
     "Unavailable",
     "UnexpectedAnswer",
     "ValidationFailed",
     "WaitTimeout",
+    "verify_webhook",
 ]
 
 
@@ -79,6 +83,7 @@ class Client:
         self.jobs = Jobs(self._transport)
         self.models = Models(self._transport)
         self.catalog = Catalog(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     def __enter__(self) -> Self:
         return self

@@ -33,6 +33,10 @@ class ChecksumMismatch(RegraftError):
     """A downloaded file is not the one the manifest names; it was thrown away."""
 
 
+class SignatureInvalid(RegraftError):
+    """A webhook that did not come from the service, or not now: answer it with 400."""
+
+
 class DatasetInvalid(RegraftError):
     """The service could not make a usable dataset of an upload; `dataset` says why."""
 

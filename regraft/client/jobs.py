@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from regraft.client.errors import InvalidInput, JobFailed
+from regraft.client.following import Following
 from regraft.client.transport import Transport, new_key, path
 from regraft.client.waiting import poll
 from regraft.contract.job import JobSubmission
@@ -85,6 +86,17 @@ class Jobs:
         """Yield what happened to a job so far, oldest first."""
         params = {"limit": page_size}
         return self._transport.pages(path("jobs", job, "events"), Page[JobEvent], params)
+
+    def follow(self, job: str, *, last: str | None = None) -> Iterator[JobEvent]:
+        """Yield what happens to a job as it happens, from its start or behind the event `last`.
+
+        Ends with the job. A broken connection is made again and goes on where it was; where
+        the service has no place for a live stream, its pages are read instead.
+
+        Raises:
+            ConnectionFailed: the service could not be reached again and again.
+        """
+        return Following(self._transport, path("jobs", job, "events"), last).events()
 
     def checkpoints(self, job: str) -> Iterator[Checkpoint]:
         """Yield what the job can go on from, newest first."""

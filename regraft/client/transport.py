@@ -101,6 +101,10 @@ class Transport:
         """Send JSON; say where sending it twice would do something else than sending it once."""
         return self.call(self._with_json("PUT", url, body, {}), model, repeatable=repeatable)
 
+    def patch(self, url: str, model: type[Answer], body: object) -> Answer:
+        """Send JSON that says what is to be; sending it twice changes no more."""
+        return self.call(self._with_json("PATCH", url, body, {}), model)
+
     def delete(self, url: str, model: type[Answer]) -> Answer:
         """Delete the resource at `url`; not repeated, as it would not be found again."""
         return self.call(lambda http: http.build_request("DELETE", url), model, repeatable=False)

@@ -11,6 +11,11 @@ _FIRST = 0.2
 _LONGEST = 2.0
 
 
+def breathe() -> None:
+    """Sleep between two looks at what changes slowly."""
+    time.sleep(_LONGEST)
+
+
 def poll(
     read: Callable[[], Thing],
     over: Callable[[Thing], bool],

@@ -82,6 +82,16 @@ def test_a_finished_job_is_told_to_its_end(api: Api, acme: Merchant) -> None:
     assert frames == listed
 
 
+def test_behind_the_end_is_nothing_to_follow(api: Api, acme: Merchant) -> None:
+    """A browser that comes back behind the end would hold a place for ever."""
+    job_id = _job(api, acme)
+    _tell(api, acme, job_id, "done", "status")
+    path = f"/v1/jobs/{job_id}/events"
+    last = api.get(path, acme).get_json()["data"][-1]["id"]
+    answer = api.get(path, acme, headers={**FOLLOW, "Last-Event-ID": last})
+    assert (answer.status_code, answer.data) == (204, b"")
+
+
 def test_a_client_comes_back_where_it_left(api: Api, acme: Merchant) -> None:
     """Every lost connection would lose events, or bring them twice."""
     job_id = _job(api, acme)

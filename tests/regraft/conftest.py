@@ -1,13 +1,20 @@
 """A stand-in service, a client of it, and a folder of images to push."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from werkzeug.serving import make_server
 
+from api.app import create_app
+from api.services import NAME
+from core.settings import Settings
+from db.session import Database
 from regraft.client import Client
-from tests.regraft.standin import KEY, Standin
+from tests.regraft.standin import KEY, Quiet, Standin
+from tests.support.merchants import Merchant
 
 
 @pytest.fixture
@@ -22,6 +29,27 @@ def client(service: Standin) -> Iterator[Client]:
     """A client of the stand-in."""
     with Client(service.url, KEY) as opened:
         yield opened
+
+
+@pytest.fixture
+def url(settings: Settings, database: Database) -> Iterator[str]:
+    """The address of the real API."""
+    app = create_app(settings, database)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    app.extensions[NAME].merchants.dispose()
+
+
+@pytest.fixture
+def ours(url: str, acme: Merchant) -> Iterator[Client]:
+    """The merchant's client."""
+    with Client(url, acme.key) as client:
+        yield client
 
 
 @pytest.fixture(autouse=True)

@@ -4,17 +4,11 @@ No worker runs here: what a worker would write is put into the rows directly.
 """
 
 import hashlib
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from werkzeug.serving import make_server
 
-from api.app import create_app
-from api.services import NAME
-from core.settings import Settings
 from db import models as rows
 from db.blobs import SqlBlobStore
 from db.session import Database
@@ -30,31 +24,9 @@ from regraft.contract.catalog import BACKBONES
 from regraft.contract.ids import new_id
 from regraft.contract.job import JobSubmission
 from tests.regraft import examples
-from tests.regraft.standin import Quiet
 from tests.support.merchants import Merchant
 
 BUNDLE = bytes(range(256)) * 500
-
-
-@pytest.fixture
-def url(settings: Settings, database: Database) -> Iterator[str]:
-    """The address of the real API."""
-    app = create_app(settings, database)
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    app.extensions[NAME].merchants.dispose()
-
-
-@pytest.fixture
-def ours(url: str, acme: Merchant) -> Iterator[Client]:
-    """The merchant's client."""
-    with Client(url, acme.key) as client:
-        yield client
 
 
 @pytest.fixture
