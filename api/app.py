@@ -14,7 +14,16 @@ from api.openapi import document_route
 from api.rates import Rates
 from api.services import NAME, Services
 from api.settings import ApiSettings
-from api.views import catalog, datasets, jobs, models, operations, registry, webhooks
+from api.views import (
+    catalog,
+    datasets,
+    erasures,
+    jobs,
+    models,
+    operations,
+    registry,
+    webhooks,
+)
 from core.logs import logger
 from core.settings import Settings
 from core.settings import settings as process_settings
@@ -35,6 +44,7 @@ ROUTES = (
     models.routes,
     registry.routes,
     webhooks.routes,
+    erasures.routes,
     catalog.routes,
     operations.routes,
 )

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from api.views.operations import Health
+from regraft.contract.erasure import Erasure, ErasurePreview, ErasureRequest
 from regraft.contract.job import JobSubmission
 from regraft.contract.registry import Alias, AliasMove, AuditEntry, Deleted
 from regraft.contract.resources import (
@@ -116,6 +117,25 @@ _DELIVERY = {
     "attempts": [{"at": _NOW, "status_code": 204, "error": None, "seconds": 0.118}],
     "next_attempt_at": None,
     "created_at": _NOW,
+}
+_ERASURE = {
+    "id": "era_01k8zr2h6j8zt4e7g3n5r9v1wd",
+    "dataset": _DATASET,
+    "dataset_name": "home goods",
+    "models": "delete",
+    "status": "done",
+    "status_reason": None,
+    "deleted": {
+        "images": 240,
+        "blobs": 247,
+        "bytes": 1834921,
+        "models": 1,
+        "model_files": 6,
+        "checkpoints": 0,
+    },
+    "actor": "key_01k8zqzz6e9tq4x7c2v6b8n3hd",
+    "created_at": _NOW,
+    "finished_at": _NOW,
 }
 _SUBMISSION = {
     "name": "home goods, autumn",
@@ -274,6 +294,27 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
         "secret": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
     },
     Delivery: _DELIVERY,
+    Erasure: _ERASURE,
+    ErasurePreview: {
+        "dataset": _DATASET,
+        "dataset_name": "home goods",
+        "models": "keep",
+        "num_images": 240,
+        "num_shared": 12,
+        "bytes": 1834921,
+        "affected": [
+            {
+                "id": _MODEL,
+                "name": "home-goods",
+                "version": 3,
+                "aliases": ["production"],
+                "made_from": "trained",
+            }
+        ],
+        "versions": [],
+        "jobs": [_JOB],
+        "blockers": [f"Jobs that have not ended use the dataset: {_JOB}."],
+    },
     Health: {"status": "ok"},
 }
 
@@ -281,6 +322,8 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     **{model: _one(model, values) for model, values in _ONE.items()},
     JobSubmission: _SUBMISSION,
     AliasMove: {"to": 3},
+    ErasureRequest: {"dataset": _DATASET, "models": "delete"},
+    Page[Erasure]: _page(Erasure, _ERASURE),
     Page[Dataset]: _page(Dataset, _ONE[Dataset]),
     Page[Image]: _page(Image, _ONE[Image]),
     Page[Job]: _page(Job, _ONE[Job]),

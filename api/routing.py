@@ -33,6 +33,7 @@ IDS: dict[str, tuple[Prefix, str]] = {
     "job_id": ("job", "job"),
     "webhook_id": ("whk", "webhook"),
     "delivery_id": ("whd", "delivery"),
+    "erasure_id": ("era", "erasure"),
 }
 NAMES = {"name": "model", "alias": "alias"}
 

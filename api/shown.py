@@ -7,12 +7,13 @@ from pydantic import BaseModel
 
 from db import models as db_models
 from db.models import Dataset, Image, Job, JobCheckpoint, JobEvent, JobMetric, ModelFile
-from db.repositories import queueing, quotas
+from db.repositories import erasures, queueing, quotas
 from db.repositories.aliases import Pointing
 from db.repositories.jobs import Estimate, Overview
 from db.repositories.models import ModelWithFiles
 from db.repositories.reading import Slice
 from regraft.contract import resources
+from regraft.contract.erasure import AffectedModel, Erasure, ErasurePreview, ErasureRequest
 from regraft.contract.job import JobSubmission
 from regraft.contract.moments import when
 from regraft.contract.registry import Alias, AuditEntry, Comparison
@@ -160,6 +161,44 @@ def alias(found: Pointing, comparison: Comparison | None) -> Alias:
         previous=row.previous_id,
         comparison=comparison,
         updated_at=when(row.updated_at),
+    )
+
+
+def erasure(found: erasures.Shown) -> Erasure:
+    """Return an erasure with what it has deleted so far."""
+    row, job = found
+    over = {JobStatus.SUCCEEDED: "done", JobStatus.FAILED: "failed", JobStatus.CANCELLED: "failed"}
+    status = over.get(JobStatus(job.status), job.status)
+    return Erasure.model_validate(
+        {
+            **_columns(row, "id dataset_name models deleted actor"),
+            "dataset": row.dataset_id,
+            "status": status,
+            "status_reason": job.status_reason,
+            "created_at": when(row.created_at),
+            "finished_at": _when_known(row.finished_at),
+        }
+    )
+
+
+def erasure_preview(found: erasures.Preview, wanted: ErasureRequest) -> ErasurePreview:
+    """Return what an erasure would take."""
+    affected = [
+        AffectedModel(
+            **_columns(one.model, "id name version"),
+            aliases=one.aliases,
+            made_from=one.made_from,
+        )
+        for one in found.affected
+    ]
+    return ErasurePreview.model_validate(
+        {
+            **_columns(found, "num_images num_shared bytes versions jobs blockers"),
+            "dataset": found.dataset.id,
+            "dataset_name": found.dataset.name,
+            "models": wanted.models,
+            "affected": affected,
+        }
     )
 
 

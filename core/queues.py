@@ -13,4 +13,4 @@ def queue_name(device_class: str) -> str:
 
 def device_class_of(kind: JobKind, trainer_class: str) -> str:
     """Return the device class that a job of this kind needs."""
-    return INGEST_CLASS if kind is JobKind.INGEST else trainer_class
+    return trainer_class if kind is JobKind.TRAIN else INGEST_CLASS

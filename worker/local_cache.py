@@ -108,6 +108,11 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
+def discard(path: Path) -> bool:
+    """Delete an entry unless it is held; tell whether it is gone."""
+    return _delete(path) or not path.exists()
+
+
 def _delete(path: Path) -> bool:
     """Delete an entry unless it is held; tell whether it was deleted."""
     try:

@@ -31,6 +31,11 @@ class Places:
         """Return the cache of what depends on public data only."""
         return _made(self._cache / SHARED_SCOPE)
 
+    def tenants(self) -> list[Path]:
+        """Return the caches of all tenants, each called by its tenant's id."""
+        folders = _made(self._cache).iterdir()
+        return [path for path in folders if path.is_dir() and path.name != SHARED_SCOPE]
+
     def trim(self, budget: int) -> Trimmed:
         """Bring all caches to `budget` bytes, see `worker.local_cache`."""
         return trim(_made(self._cache), budget)

@@ -1,4 +1,7 @@
-"""Keeps this child's slot alive in SQL from a thread of its own, whatever the job does."""
+"""Keeps this child's slot alive in SQL from a thread of its own, whatever the job does.
+
+The same thread tidies the host's caches at the start and when an erasure has ended.
+"""
 
 import threading
 
@@ -6,8 +9,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.logs import logger
 from core.settings import Settings
-from db.lifecycle import slots
+from db.lifecycle import erasing, slots
 from db.session import Database
+from worker.forgetting import forget
+from worker.places import Places
 
 _JOIN_SECONDS = 2.0
 _log = logger(__name__)
@@ -16,10 +21,14 @@ _log = logger(__name__)
 class SlotKeeper:
     """Registers the slot at once and renews it every heartbeat until `close`."""
 
-    def __init__(self, database: Database, slot_id: str, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, slot_id: str, settings: Settings, places: Places
+    ) -> None:
         self._database = database
         self._slot_id = slot_id
         self._settings = settings
+        self._places = places
+        self._tidied: float | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="slot", daemon=True)
 
@@ -41,6 +50,17 @@ class SlotKeeper:
         self._renew()
         while not self._closing.wait(self._settings.timings.heartbeat):
             self._renew()
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Forget what was erased since the last time; what is in use is tried again."""
+        try:
+            with self._database.read() as session:
+                newest = erasing.newest(session)
+            if newest != self._tidied and not forget(self._database, self._places):
+                self._tidied = newest
+        except (SQLAlchemyError, OSError) as error:
+            _log.warning("caches not tidied", slot=self._slot_id, error=str(error)[:500])
 
     def _renew(self) -> None:
         try:

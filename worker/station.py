@@ -25,7 +25,7 @@ class Station:
         self.blobs = SqlBlobStore(self.database)
         self.places = Places(settings.home)
         self.trainer = WarmTrainer(settings)
-        self._keeper = SlotKeeper(self.database, self.slot_id, settings)
+        self._keeper = SlotKeeper(self.database, self.slot_id, settings, self.places)
 
     def open(self) -> None:
         """Announce the slot, clean up after dead processes, and warm the trainer."""

@@ -64,17 +64,21 @@ def take(database: Database, key: Key) -> bool:
     return True
 
 
-def _is_orphan() -> ColumnElement[bool]:
-    referred = or_(
+def is_referred() -> ColumnElement[bool]:
+    """Tell of a blob whether a row of its tenant's consists of it."""
+    return or_(
         exists().where(JobCheckpoint.tenant_id == Blob.scope, JobCheckpoint.sha256 == Blob.sha256),
         exists().where(FileSegment.scope == Blob.scope, FileSegment.blob_sha256 == Blob.sha256),
         exists().where(Dataset.tenant_id == Blob.scope, Dataset.source_sha256 == Blob.sha256),
         exists().where(Image.tenant_id == Blob.scope, Image.sha256 == Blob.sha256),
     )
+
+
+def _is_orphan() -> ColumnElement[bool]:
     stored_by_a_running_job = exists().where(
         Job.status == JobStatus.RUNNING,
         or_(Job.tenant_id == Blob.scope, Blob.scope == SHARED_SCOPE),
         Job.claimed_at - RENEWED_SECONDS < Blob.created_at,
     )
     old = Blob.created_at < now() - _KEPT_SECONDS
-    return old & ~referred & ~stored_by_a_running_job
+    return old & ~is_referred() & ~stored_by_a_running_job

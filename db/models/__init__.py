@@ -3,6 +3,7 @@
 from db.models.audit import AuditEntry
 from db.models.blob import Blob, BlobChunk
 from db.models.dataset import Dataset, Image
+from db.models.erasure import Erasure
 from db.models.job import Job, JobCheckpoint, JobEvent, JobMetric, JobResult
 from db.models.model import FileSegment, Model, ModelAlias, ModelFile
 from db.models.slot import WorkerSlot
@@ -16,6 +17,7 @@ __all__ = [
     "BlobChunk",
     "Dataset",
     "DeviceUse",
+    "Erasure",
     "FairShare",
     "FileSegment",
     "Idempotency",

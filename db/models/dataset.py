@@ -7,7 +7,10 @@ from db.base import Base, Epoch, Json, now
 
 
 class Dataset(Base):
-    """One version of a set of images; `source_sha256` is the uploaded container's blob."""
+    """One version of a set of images; `source_sha256` is the uploaded container's blob.
+
+    The row of a deleted one stays, emptied, for the jobs and models that name it.
+    """
 
     __tablename__ = "dataset"
     __table_args__ = (
@@ -31,6 +34,7 @@ class Dataset(Base):
     source_sha256: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[float] = mapped_column(Epoch, default=now())
     user_metadata: Mapped[dict[str, str]] = mapped_column("metadata", Json, default=dict)
+    deleted_at: Mapped[float | None] = mapped_column(Epoch)
 
 
 class Image(Base):

@@ -5,12 +5,13 @@ A new dataset is `processing` until its ingest job has given every image a verdi
 
 from typing import NamedTuple
 
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from core.blobs import BlobInfo
 from core.queues import INGEST_CLASS
-from core.refusals import ConflictError
-from db.models import Dataset, Image, Job
+from core.refusals import ConflictError, RefusedError
+from db.models import Blob, Dataset, Image, Job
 from db.repositories.queueing import enqueue
 from db.repositories.reading import Slice, Window, get, newest_first, oldest_first
 from db.tenancy import scoped
@@ -29,7 +30,11 @@ class NewDataset(NamedTuple):
 
 
 def create(session: Session, tenant_id: str, new: NewDataset) -> Dataset:
-    """Insert a dataset and the job that will check its images."""
+    """Insert a dataset and the job that will check its images.
+
+    Raises `RefusedError` (`unavailable`) where an erasure has just taken the same container.
+    """
+    _hold_container(session, tenant_id, new.container)
     dataset = Dataset(
         id=new_id("ds"),
         tenant_id=tenant_id,
@@ -54,18 +59,31 @@ def create(session: Session, tenant_id: str, new: NewDataset) -> Dataset:
     return dataset
 
 
+def _hold_container(session: Session, tenant_id: str, container: BlobInfo) -> None:
+    mine = (Blob.scope == tenant_id) & (Blob.sha256 == container.sha256)
+    held = select(Blob.sha256).where(mine).with_for_update(read=True)
+    if session.scalar(held) is None:
+        raise RefusedError(ErrorCode.UNAVAILABLE, "The upload was lost: send it again.")
+
+
 def find(session: Session, tenant_id: str, dataset_id: str, *, param: str | None = None) -> Dataset:
     """Return one dataset; raises `NotFoundError`."""
-    query = scoped(Dataset, tenant_id).where(Dataset.id == dataset_id)
+    query = live(tenant_id).where(Dataset.id == dataset_id)
     return get(session, query, "dataset", param=param)
 
 
+def live(tenant_id: str) -> Select[Dataset]:
+    """Return the query of the tenant's datasets that are there; a deleted one's row stays."""
+    return scoped(Dataset, tenant_id).where(Dataset.deleted_at.is_(None))
+
+
 def ready(session: Session, tenant_id: str, dataset_id: str, param: str) -> Dataset:
-    """Return a dataset that a job may use.
+    """Return a dataset that a job may use, and that is not deleted before this transaction ends.
 
     Raises `NotFoundError`, or `ConflictError` (`dataset_not_ready`) with the status it is in.
     """
-    dataset = find(session, tenant_id, dataset_id, param=param)
+    query = live(tenant_id).where(Dataset.id == dataset_id).with_for_update(read=True)
+    dataset = get(session, query, "dataset", param=param)
     if dataset.status != "ready":
         why = f": {dataset.status_reason}" if dataset.status_reason else "."
         raise ConflictError(
@@ -76,7 +94,7 @@ def ready(session: Session, tenant_id: str, dataset_id: str, param: str) -> Data
 
 def listed(session: Session, tenant_id: str, window: Window) -> Slice[Dataset]:
     """Return a page of the tenant's datasets, newest first."""
-    return newest_first(session, scoped(Dataset, tenant_id), Dataset.id, "ds", window)
+    return newest_first(session, live(tenant_id), Dataset.id, "ds", window)
 
 
 def images(

@@ -3,6 +3,7 @@
 A model is named by a reference (`regraft.contract.refs`); one that was deleted is not found.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, delete, update
@@ -131,7 +132,35 @@ def remove(session: Session, tenant_id: str, reference: str, actor: Actor) -> st
     query = _live(tenant_id, reference, None).with_for_update(of=Model)
     model = get(session, query, "model")
     _require_unused(session, tenant_id, model)
-    _delete(session, model.id)
+    strip(session, model, None)
+    bury(session, tenant_id, model, actor)
+    return model.id
+
+
+class Stripped(NamedTuple):
+    """The hashes of the tenant's blobs that files consisted of, and how many files there were."""
+
+    blobs: list[str]
+    files: int
+
+
+def strip(session: Session, model: Model, names: Sequence[str] | None) -> Stripped:
+    """Take files from a model, all of them without `names`; the sweep takes unshared bytes."""
+    segments, files = FileSegment.model_id == model.id, ModelFile.model_id == model.id
+    if names is not None:
+        segments &= FileSegment.file_name.in_(names)
+        files &= ModelFile.name.in_(names)
+    own = scoped(FileSegment, model.tenant_id).where(segments, FileSegment.scope == model.tenant_id)
+    blobs = list(session.scalars(own.with_only_columns(FileSegment.blob_sha256).distinct()))
+    changed(session, delete(FileSegment).where(segments))
+    return Stripped(blobs, changed(session, delete(ModelFile).where(files)))
+
+
+def bury(session: Session, tenant_id: str, model: Model, actor: Actor, **noted: object) -> None:
+    """Mark a model whose files are gone as deleted, and audit it."""
+    before = update(ModelAlias).where(ModelAlias.previous_id == model.id)
+    changed(session, before.values(previous_id=None))
+    changed(session, update(Model).where(Model.id == model.id).values(deleted_at=now()))
     audit.record(
         session,
         tenant_id,
@@ -142,8 +171,8 @@ def remove(session: Session, tenant_id: str, reference: str, actor: Actor) -> st
         version=model.version,
         job=model.job_id,
         lineage=model.lineage,
+        **noted,
     )
-    return model.id
 
 
 def _live(tenant_id: str, reference: str, param: str | None) -> Select[Model]:
@@ -178,14 +207,6 @@ def _require_unused(session: Session, tenant_id: str, model: Model) -> None:
     if job is not None:
         message = f"The job {job.id}, which has not ended, starts from the model."
         raise ConflictError(message, code=ErrorCode.IN_USE)
-
-
-def _delete(session: Session, model_id: str) -> None:
-    for table in (FileSegment, ModelFile):
-        changed(session, delete(table).where(table.model_id == model_id))
-    before = update(ModelAlias).where(ModelAlias.previous_id == model_id)
-    changed(session, before.values(previous_id=None))
-    changed(session, update(Model).where(Model.id == model_id).values(deleted_at=now()))
 
 
 def _with_files(session: Session, tenant_id: str, found: list[Model]) -> list[ModelWithFiles]:

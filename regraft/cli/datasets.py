@@ -1,4 +1,4 @@
-"""`regraft datasets …`: push, list, show, images; may import typer, rich, client and contract."""
+"""`regraft datasets …`: push, show, images, delete; may import typer, rich, client, contract."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,9 +7,10 @@ import typer
 
 from regraft.cli import render
 from regraft.cli.failures import left_running
-from regraft.cli.progress import say, transfer, watch_dataset
+from regraft.cli.progress import say, transfer, watch_dataset, watch_erasure
 from regraft.cli.session import Json, Limit, connect, first, listed, page_size, show
 from regraft.cli.submission import pairs
+from regraft.contract.erasure import Models
 from regraft.contract.verdict import Verdict
 
 app = typer.Typer(no_args_is_help=True, help="Images to learn from.")
@@ -72,3 +73,40 @@ def images(
         wanted = (it for it in every if not (rejected and render.is_kept(it)))
         found = first(wanted, limit)
     show(listed(found), render.images(found), as_json=as_json)
+
+
+@app.command()
+def delete(
+    ctx: typer.Context,
+    *,
+    dataset: DatasetArg,
+    models: Annotated[
+        Models, typer.Option(help="What becomes of the models that were trained on it.")
+    ] = "keep",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
+    wait: Annotated[bool, typer.Option(help="Wait until its bytes are gone.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Erase a dataset, for ever: images, what was computed from them, and models if you say so."""
+    with connect(ctx) as client:
+        if dry_run:
+            preview = client.erasures.preview(dataset, models=models)
+            show(preview, render.erasure_preview(preview), as_json=as_json)
+            return
+        erasure = client.erasures.request(dataset, models=models)
+        if wait:
+            again = f"{erasure.id} goes on; to see it: regraft datasets erasures"
+            with left_running(again), watch_erasure(quiet=as_json) as on_update:
+                erasure = client.erasures.wait(erasure.id, on_update=on_update)
+    show(erasure, render.erasure(erasure), as_json=as_json)
+    if erasure.status == "failed":
+        say(f"try it again: regraft datasets delete {dataset}")
+        raise typer.Exit(1)
+
+
+@app.command()
+def erasures(ctx: typer.Context, limit: Limit = 20, as_json: Json = False) -> None:
+    """List what was erased, newest first."""
+    with connect(ctx) as client:
+        found = first(client.erasures.list(page_size=page_size(limit)), limit)
+    show(listed(found), render.erasures(found), as_json=as_json)

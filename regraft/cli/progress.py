@@ -19,6 +19,7 @@ from rich.progress import (
 
 from regraft.cli.session import err
 from regraft.client.download import OnBytes
+from regraft.contract.erasure import Erasure
 from regraft.contract.resources import Dataset, Job
 from regraft.contract.validation import printable
 
@@ -58,6 +59,16 @@ def watch_dataset(*, quiet: bool) -> Iterator[Callable[[Dataset], None]]:
     with _watch(quiet=quiet) as update:
         yield lambda it: update(
             f"{it.id} {it.status}, {it.num_images} images", 1.0 if it.status == "ready" else None
+        )
+
+
+@contextmanager
+def watch_erasure(*, quiet: bool) -> Iterator[Callable[[Erasure], None]]:
+    """Show a dataset being erased."""
+    with _watch(quiet=quiet) as update:
+        yield lambda it: update(
+            f"{it.id} {it.status}, {it.deleted.images} images gone",
+            1.0 if it.status == "done" else None,
         )
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from regraft.cli.quality import points, quality
+from regraft.contract.erasure import Erasure, ErasurePreview
 from regraft.contract.registry import Alias, AuditEntry, Comparison
 from regraft.contract.resources import (
     Backbone,
@@ -283,6 +284,56 @@ def audit(items: Sequence[AuditEntry]) -> Table:
         ("time", "what", "of", "by", "request"),
         ((a.created_at, a.action, a.subject, a.actor or "operator", a.request_id) for a in items),
     )
+
+
+def erasure(it: Erasure) -> Table:
+    """Return the record of an erasure."""
+    return fields(
+        {
+            "erasure": it.id,
+            "of": f"{it.dataset} {it.dataset_name}",
+            "status": it.status,
+            "because": it.status_reason if it.status == "failed" else None,
+            "images": it.deleted.images,
+            "bytes": f"{it.deleted.bytes:,}",
+            "models": it.deleted.models or None,
+        }
+    )
+
+
+def erasures(items: Sequence[Erasure]) -> Table:
+    """Return one row for each erasure."""
+    return table(
+        ("erasure", "dataset", "name", "status", "images", "finished"),
+        (
+            (e.id, e.dataset, e.dataset_name, e.status, e.deleted.images, e.finished_at)
+            for e in items
+        ),
+    )
+
+
+def erasure_preview(it: ErasurePreview) -> Group:
+    """Return what an erasure would take, and what stands in its way."""
+    stays = "stays, without its report and bundle"
+    then = {"trained": "goes" if it.models == "delete" else stays, "tested": stays}
+    models = table(
+        ("model", "name", "aliases", "came from it", "then"),
+        (
+            (m.id, f"{m.name}:{m.version}", ", ".join(m.aliases), m.made_from, then[m.made_from])
+            for m in it.affected
+        ),
+    )
+    facts = fields(
+        {
+            "dataset": f"{it.dataset} {it.dataset_name}",
+            "images": it.num_images,
+            "in other sets too": it.num_shared or None,
+            "bytes": f"{it.bytes:,}",
+            "versions of it": ", ".join(it.versions) or None,
+            "in the way": " ".join(it.blockers) or None,
+        }
+    )
+    return Group(facts, models) if it.affected else Group(facts)
 
 
 def backbones(items: Sequence[Backbone]) -> Table:

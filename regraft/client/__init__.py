@@ -11,6 +11,7 @@ from regraft import __version__
 from regraft.client.catalog import Catalog
 from regraft.client.config import resolve
 from regraft.client.datasets import Datasets
+from regraft.client.erasures import Erasures
 from regraft.client.errors import (
     ApiError,
     AuthenticationError,
@@ -80,6 +81,7 @@ class Client:
         agent = f"regraft-python/{__version__}"
         self._transport = Transport(connection, agent, retry or RetryPolicy(), timeout)
         self.datasets = Datasets(self._transport)
+        self.erasures = Erasures(self._transport)
         self.jobs = Jobs(self._transport)
         self.models = Models(self._transport)
         self.catalog = Catalog(self._transport)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-Prefix = Literal["ds", "job", "md", "evt", "key", "mer", "img", "slot", "aud", "whk", "whd"]
+Prefix = Literal["ds", "job", "md", "evt", "key", "mer", "img", "slot", "aud", "whk", "whd", "era"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH = 26

@@ -18,6 +18,7 @@ class AuditAction(StrEnum):
     MODEL_PROMOTED = "model.promoted"
     MODEL_ROLLED_BACK = "model.rolled_back"
     MODEL_DELETED = "model.deleted"
+    DATASET_DELETED = "dataset.deleted"
     ALIAS_REMOVED = "alias.removed"
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"

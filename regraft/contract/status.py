@@ -59,12 +59,13 @@ class JobKind(StrEnum):
 
     TRAIN = "train"
     INGEST = "ingest"
+    ERASE = "erase"
 
 
 Phase = Literal["preparing", "features", "training", "evaluating", "exporting"]
 EventLevel = Literal["info", "warn", "error"]
 EventType = Literal["message", "metrics", "status", "checkpoint"]
-DatasetStatus = Literal["processing", "ready", "invalid"]
+DatasetStatus = Literal["processing", "ready", "invalid", "deleting"]
 
 # The parts of a dataset that a manifest may name; from upload to training one spelling.
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")

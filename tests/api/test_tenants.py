@@ -56,8 +56,10 @@ def parts(api: Api, theirs: Trained, acme: Merchant) -> dict[str, str]:
     webhook_id = api.post("/v1/webhooks", acme, json=url).get_json()["id"]
     delivery_id = api.post(f"/v1/webhooks/{webhook_id}/test", acme).get_json()["id"]
     ids = {"dataset_id": theirs.dataset_id, "job_id": theirs.job_id, "ref": theirs.model_id}
-    hooks = {"webhook_id": webhook_id, "delivery_id": delivery_id}
-    return {**ids, **hooks, "name": NAME, "alias": "production"}
+    gone = {"dataset": api.ready_dataset(acme)}
+    erasure_id = api.post("/v1/erasures", acme, json=gone).get_json()["id"]
+    more = {"webhook_id": webhook_id, "delivery_id": delivery_id, "erasure_id": erasure_id}
+    return {**ids, **more, "name": NAME, "alias": "production"}
 
 
 def _walked(api: Api, address: tuple[str, str], merchant: Merchant) -> TestResponse:
@@ -108,7 +110,7 @@ def test_lists_hold_nothing_of_others(
     api: Api, theirs: Trained, parts: dict[str, str], zenith: Merchant
 ) -> None:
     """A list would show how many products a competitor has, and what they are."""
-    paths = ("datasets", "jobs", "models", "audit", "webhooks", f"models?name={NAME}")
+    paths = ("datasets", "jobs", "models", "audit", "webhooks", "erasures", f"models?name={NAME}")
     for path in (f"/v1/{one}" for one in paths):
         assert api.get(path, zenith).get_json()["data"] == []
     assert api.get(f"/v1/jobs?dataset={theirs.dataset_id}", zenith).get_json()["data"] == []
@@ -128,4 +130,19 @@ def test_jobs_on_another_merchants_dataset(
     assert answers[0] == answers[1]
     assert answers[0][0] == 404
     assert answers[0][1]["error"]["param"] == field
+    assert api.row_counts() == before
+
+
+@pytest.mark.parametrize("path", ["/v1/erasures", "/v1/erasures/preview"])
+def test_nobody_erases_anothers_dataset(
+    api: Api, theirs: Trained, zenith: Merchant, path: str
+) -> None:
+    """A competitor's photos would be gone."""
+    before = api.row_counts()
+    answers = [
+        _scrubbed(api.post(path, zenith, json={"dataset": dataset}))
+        for dataset in (theirs.dataset_id, new_id("ds"))
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 404
     assert api.row_counts() == before

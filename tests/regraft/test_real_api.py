@@ -4,10 +4,14 @@ No worker runs here: what a worker would write is put into the rows directly.
 """
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from sqlalchemy import update
 
 from db import models as rows
 from db.blobs import SqlBlobStore
@@ -37,6 +41,25 @@ def colours(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True)
         Image.new("RGB", (32, 32), name).save(path)
     return tmp_path / "colours"
+
+
+class Program:
+    """The command line as a merchant starts it."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._environment = {**os.environ, "REGRAFT_URL": url, "REGRAFT_API_KEY": key}
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """Run one command to its end; return all that it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "regraft.cli", *arguments],
+            env=self._environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
 
 
 def make_ready(database: Database, dataset: str) -> None:
@@ -123,6 +146,30 @@ def test_the_way_of_a_job(
     assert ours.models.delete(f"{name}:1").id == model
     actions = [one.action for one in ours.audit(page_size=1)]
     assert actions == ["model.deleted", "alias.removed", "model.promoted"]
+
+
+def test_a_dataset_is_erased(
+    ours: Client, url: str, database: Database, acme: Merchant, colours: Path
+) -> None:
+    """A merchant could upload photos and never be rid of them."""
+    pushed = ours.datasets.push(colours, "colours").id
+    program = Program(url, acme.key)
+    assert "have not ended use the dataset" in program.run("datasets", "delete", pushed, code=1)
+    make_ready(database, pushed)
+    with database.write() as session:
+        session.execute(update(rows.Job).values(status="succeeded"))
+    preview = program.run("datasets", "delete", pushed, "--dry-run", "--models", "delete")
+    assert "colours" in preview
+    began = program.run("datasets", "delete", pushed, "--no-wait")
+    (erasure,) = ours.erasures.list(page_size=1)
+    assert erasure.id in began
+    assert ours.erasures.request(pushed).id == erasure.id
+    with database.write() as session:
+        session.execute(update(rows.Job).where(rows.Job.kind == "erase").values(status="failed"))
+    assert ours.erasures.wait(erasure.id).status == "failed"
+    assert "failed" in program.run("datasets", "erasures")
+    assert ours.erasures.get(erasure.id).dataset_name == "colours"
+    assert ours.datasets.get(pushed).status == "deleting"
 
 
 def test_a_cancelled_job_ends_the_wait(ours: Client, database: Database, colours: Path) -> None:

@@ -86,6 +86,9 @@ class Api:
         checked = {"status": "ready", "classes": classes}
         with self.database.write() as session:
             session.execute(update(Dataset).where(Dataset.id == dataset_id).values(checked))
+            session.execute(
+                update(Job).where(Job.dataset_id == dataset_id).values(status="succeeded")
+            )
         return dataset_id
 
     def add_image(self, merchant: Merchant, dataset_id: str, seq: int, verdict: str) -> str:

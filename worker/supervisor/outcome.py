@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from core.settings import Settings
-from db.lifecycle import finish, requeue
+from db.lifecycle import erasing, finish, requeue
 from db.lifecycle.claim import Claim
 from db.lifecycle.finish import Ingested, Trained
 from regraft.contract.errors import ErrorCode, JobError
@@ -54,6 +54,15 @@ def ingested(claim: Claim, result: Ingested) -> Outcome:
         return JobStatus.SUCCEEDED if finish.succeed_ingest(session, claim, result) else None
 
     return Outcome("ingested", move)
+
+
+def erased(claim: Claim) -> Outcome:
+    """A dataset is gone, and this host keeps nothing of it."""
+
+    def move(session: Session) -> JobStatus | None:
+        return JobStatus.SUCCEEDED if erasing.succeed(session, claim) else None
+
+    return Outcome("erased", move)
 
 
 def failed(claim: Claim, code: ErrorCode, message: str, param: str | None = None) -> Outcome:

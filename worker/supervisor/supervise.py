@@ -16,6 +16,7 @@ from worker.ingest.run import ingest
 from worker.station import Station
 from worker.supervisor import outcome
 from worker.supervisor.attempt import Attempt
+from worker.supervisor.erase import erase
 from worker.supervisor.heart import Heart
 from worker.supervisor.outcome import InterruptedRunError, Outcome
 from worker.supervisor.settle import settle
@@ -24,6 +25,7 @@ from worker.supervisor.train import train
 _RUNS: dict[JobKind, Callable[[Attempt], Outcome]] = {
     JobKind.TRAIN: train,
     JobKind.INGEST: ingest,
+    JobKind.ERASE: erase,
 }
 _log = logger(__name__)
 

@@ -1,0 +1,181 @@
+"""Erasing a dataset: afterwards nothing of its images is anywhere, and nobody else's is missing."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select, update
+
+from core.settings import Settings, Timings
+from db.base import now
+from db.blobs import SqlBlobStore
+from db.lifecycle import erasing
+from db.lifecycle.reap import reap
+from db.models import Blob, BlobChunk, Erasure, Image, Job
+from db.repositories import erasures
+from db.repositories.audit import OPERATOR
+from db.session import Database
+from regraft.contract.erasure import ErasureRequest
+from regraft.contract.status import JobStatus
+from tests.support.jobs import job, picture, ready_dataset, upload
+from tests.support.merchants import Merchant
+from worker.engine.tensorfile import header
+from worker.station import Station
+from worker.supervisor.supervise import supervise
+
+PHOTO = (24, 20)
+
+
+def noise(number: int) -> bytes:
+    """Return a picture whose stored bytes can be told from all others."""
+    return picture(number, PHOTO, "PNG")
+
+
+@pytest.fixture
+def light(light: Settings) -> Settings:
+    """The clockwork of production: nothing here waits for it, and no slow machine is lost."""
+    return light.model_copy(update={"timings": Timings()})
+
+
+@pytest.fixture
+def checked(ingest_station: Station, acme: Merchant) -> str:
+    """A dataset of three photos that has really been checked."""
+    files = {f"{'ab'[number % 2]}/{number}.png": noise(number) for number in range(3)}
+    dataset, ingest = upload(ingest_station.database, acme.tenant_id, files)
+    supervise(ingest_station, ingest)
+    return dataset
+
+
+def _erase(station: Station, merchant: Merchant, dataset: str, models: str = "keep") -> Erasure:
+    request = ErasureRequest.model_validate({"dataset": dataset, "models": models})
+    with station.database.write() as session:
+        found = erasures.request(session, merchant.tenant_id, request, OPERATOR)
+    supervise(station, found.job.id)
+    with station.database.read() as session:
+        return session.scalars(select(Erasure).where(Erasure.dataset_id == dataset)).one()
+
+
+def _stored(database: Database, scope: str) -> list[bytes]:
+    query = select(BlobChunk.data).where(BlobChunk.scope == scope)
+    with database.read() as session:
+        return [bytes(data) for data in session.scalars(query)]
+
+
+def _kept(database: Database, dataset: str) -> list[str]:
+    query = select(Image.sha256).where(Image.dataset_id == dataset, Image.sha256.is_not(None))
+    with database.read() as session:
+        return [str(sha256) for sha256 in session.scalars(query)]
+
+
+def _cached(station: Station, merchant: Merchant, dataset: str) -> list[Path]:
+    """Write what training and its crashes leave on a host; return the files."""
+    cache = station.places.cache(merchant.tenant_id)
+    whole = b"".join(_stored(station.database, merchant.tenant_id))
+    metadata = {"images": json.dumps(_kept(station.database, dataset))}
+    files = {
+        f"packs/{dataset}/images.pack": whole,
+        f"packs/.{dataset}.x1y2/images.pack": whole,
+        "features/key/pack.safetensors": header([], metadata) + whole,
+    }
+    for name, data in files.items():
+        (cache / name).parent.mkdir(parents=True, exist_ok=True)
+        (cache / name).write_bytes(data)
+    left = station.places.folder("job_x.1") / "upload.zip"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(whole)
+    return [*(cache / name for name in files), left]
+
+
+def _places_with(folder: Path, needles: list[bytes]) -> list[Path]:
+    """Return the files below a folder that hold any of these bytes."""
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and any(needle in path.read_bytes() for needle in needles)
+    ]
+
+
+def test_nothing_of_the_images_is_left(
+    ingest_station: Station, database: Database, acme: Merchant, checked: str, tmp_path: Path
+) -> None:
+    """A customer who may ask for erasure would find the photos in a backup years later."""
+    needles = _stored(database, acme.tenant_id)
+    assert len(needles) == 4  # the zip and three clean copies
+    left = _cached(ingest_station, acme, checked)
+    middles = [needle[len(needle) // 3 :][:64] for needle in needles]
+    assert set(left) <= set(_places_with(tmp_path, middles))
+    done = _erase(ingest_station, acme, checked)
+    assert job(database, done.job_id).status == JobStatus.SUCCEEDED
+    assert done.finished_at is not None
+    counts = {"images": 3, "blobs": 4, "bytes": sum(map(len, needles)), "checkpoints": 0}
+    assert counts.items() <= done.deleted.items()
+    assert _stored(database, acme.tenant_id) == []
+    assert _kept(database, checked) == []
+    database.dispose()
+    ingest_station.database.dispose()
+    # On SQLite this looks into the database's own file and its log as well.
+    assert _places_with(tmp_path, middles) == []
+
+
+def test_what_others_have_stays(
+    ingest_station: Station, database: Database, acme: Merchant, zenith: Merchant
+) -> None:
+    """Two seasons share photos: erasing one would break the other, or another merchant's."""
+    mine, other = (ready_dataset(database, acme.tenant_id, count) for count in (5, 2))
+    theirs = ready_dataset(database, zenith.tenant_id, 5)
+    before = {name: _kept(database, name) for name in (other, theirs)}
+    done = _erase(ingest_station, acme, mine)
+    assert {"images": 5, "blobs": 3}.items() <= done.deleted.items()
+    assert {name: _kept(database, name) for name in (other, theirs)} == before
+    blobs = SqlBlobStore(database)
+    for merchant, dataset in ((acme, other), (zenith, theirs)):
+        for sha256 in before[dataset]:
+            assert b"".join(blobs.read(merchant.tenant_id, sha256))
+    with database.read() as session:
+        left = session.scalars(select(func.count()).select_from(Blob)).one()
+    assert left == 3 + 6  # with a container each
+
+
+def test_an_erasure_that_was_killed_goes_on(
+    ingest_station: Station, database: Database, acme: Merchant
+) -> None:
+    """Half a dataset would stay for ever, and its record say that it is gone."""
+    checked = ready_dataset(database, acme.tenant_id, 3)
+    request = ErasureRequest(dataset=checked)
+    with database.write() as session:
+        found = erasures.request(session, acme.tenant_id, request, OPERATOR)
+    pid = os.fork()
+    if pid == 0:  # the attempt that dies: nothing of it is undone or finished
+        _die_after_the_first_batch(ingest_station, found.job.id)
+    os.waitpid(pid, 0)
+    assert job(database, found.job.id).status == JobStatus.RUNNING
+    assert len(_kept(database, checked)) == 2
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == found.job.id).values(lease_until=now() - 1))
+    assert [reaped.to for reaped in reap(database, max_losses=3)] == [JobStatus.QUEUED]
+    supervise(ingest_station, found.job.id)
+    with database.read() as session:
+        done = erasures.show(session, acme.tenant_id, found.erasure.id)
+    assert (done.job.status, done.job.attempt) == (JobStatus.SUCCEEDED, 2)
+    assert {"images": 3, "blobs": 4}.items() <= done.erasure.deleted.items()
+    assert _stored(database, acme.tenant_id) == []
+
+
+def _die_after_the_first_batch(station: Station, job_id: str) -> None:
+    """Run in a process of its own: kill it once one image has gone."""
+    try:
+        mine = Station(station.settings, station.drain)
+        erasing._AT_ONCE = 1
+        count = erasing.erase_images
+
+        def first(session: object, held: object) -> erasing.Step:
+            if getattr(first, "called", False):
+                os.kill(os.getpid(), 9)
+            first.called = True  # type: ignore[attr-defined]
+            return count(session, held)  # type: ignore[arg-type]
+
+        erasing.erase_images = first
+        supervise(mine, job_id)
+    finally:
+        os._exit(1)
