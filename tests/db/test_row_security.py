@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import JSON, Column, Float, Integer, LargeBinary, Table, func, select, text
+from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, Table, func, select, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from db.base import Base
@@ -64,6 +64,8 @@ def _row(table: Table, tenant_id: str) -> dict[str, object]:
 def _value(column: Column[object]) -> object:
     if isinstance(column.type, JSON):
         return {}
+    if isinstance(column.type, Boolean):
+        return False
     if isinstance(column.type, LargeBinary):
         return b""
     if isinstance(column.type, Integer | Float):

@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,6 @@ from sqlalchemy import func, select, update
 from core.settings import Settings, Timings
 from db.base import now
 from db.blobs import SqlBlobStore
-from db.lifecycle import erasing
 from db.lifecycle.reap import reap
 from db.models import Blob, BlobChunk, Erasure, Image, Job
 from db.repositories import erasures
@@ -24,7 +26,27 @@ from worker.engine.tensorfile import header
 from worker.station import Station
 from worker.supervisor.supervise import supervise
 
+ROOT = Path(__file__).parents[3]
 PHOTO = (24, 20)
+# A worker that is killed once it has deleted one image.
+DIES = """
+import os, signal, sys
+from core.settings import Settings
+from db.lifecycle import erasing
+from worker.drain import DrainFlag
+from worker.station import Station
+from worker.supervisor.supervise import supervise
+
+def dies(session, held, step=erasing.erase_images, calls=[]):
+    if calls:
+        os.kill(os.getpid(), signal.SIGKILL)
+    calls.append(held)
+    return step(session, held)
+
+erasing._AT_ONCE = 1
+erasing.erase_images = dies
+supervise(Station(Settings(), DrainFlag()), sys.argv[1])
+"""
 
 
 def noise(number: int) -> bytes:
@@ -145,10 +167,19 @@ def test_an_erasure_that_was_killed_goes_on(
     request = ErasureRequest(dataset=checked)
     with database.write() as session:
         found = erasures.request(session, acme.tenant_id, request, OPERATOR)
-    pid = os.fork()
-    if pid == 0:  # the attempt that dies: nothing of it is undone or finished
-        _die_after_the_first_batch(ingest_station, found.job.id)
-    os.waitpid(pid, 0)
+    died = subprocess.run(
+        [sys.executable, "-c", DIES, found.job.id],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "REGRAFT_HOME": str(ingest_station.settings.home),
+            "REGRAFT_DATABASE_URL": ingest_station.settings.url,
+            "REGRAFT_DEVICE_CLASS": "ingest",
+        },
+        check=False,
+        capture_output=True,
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr
     assert job(database, found.job.id).status == JobStatus.RUNNING
     assert len(_kept(database, checked)) == 2
     with database.write() as session:
@@ -160,22 +191,3 @@ def test_an_erasure_that_was_killed_goes_on(
     assert (done.job.status, done.job.attempt) == (JobStatus.SUCCEEDED, 2)
     assert {"images": 3, "blobs": 4}.items() <= done.erasure.deleted.items()
     assert _stored(database, acme.tenant_id) == []
-
-
-def _die_after_the_first_batch(station: Station, job_id: str) -> None:
-    """Run in a process of its own: kill it once one image has gone."""
-    try:
-        mine = Station(station.settings, station.drain)
-        erasing._AT_ONCE = 1
-        count = erasing.erase_images
-
-        def first(session: object, held: object) -> erasing.Step:
-            if getattr(first, "called", False):
-                os.kill(os.getpid(), 9)
-            first.called = True  # type: ignore[attr-defined]
-            return count(session, held)  # type: ignore[arg-type]
-
-        erasing.erase_images = first
-        supervise(mine, job_id)
-    finally:
-        os._exit(1)
