@@ -88,8 +88,9 @@ def _engine(url: str, pool_size: int) -> Engine:
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+    # Who stops in the middle of a transaction is hung up on before those behind it give up.
     options = (
-        "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
+        "-c statement_timeout=30s -c lock_timeout=8s -c idle_in_transaction_session_timeout=5s"
     )
     engine = create_engine(
         url,

@@ -5,12 +5,14 @@ import time
 
 import pytest
 from sqlalchemy import select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 import db.session as session_module
 from db.base import now
+from db.failures import code_of
 from db.models import Tenant
 from db.session import Database
+from regraft.contract.errors import ErrorCode
 from regraft.contract.ids import new_id
 
 
@@ -54,6 +56,33 @@ def test_eight_writers_lose_no_update(database: Database) -> None:
         thread.join()
     with database.read() as session:
         assert session.scalar(select(Tenant.weight).where(Tenant.id == tenant_id)) == 81
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_who_stops_with_a_lock_is_hung_up_on(database: Database) -> None:
+    """A frozen worker would keep a merchant from cancelling its job for as long as it is frozen."""
+    tenant_id = _add(database, "waited for")
+
+    def weigh(weight: int, seconds: float) -> None:
+        with database.write() as session:
+            session.execute(update(Tenant).where(Tenant.id == tenant_id).values(weight=weight))
+            locked.set()
+            time.sleep(seconds)
+
+    def stop() -> None:
+        with pytest.raises(DBAPIError) as caught:
+            weigh(2, 7.0)
+        errors.append(caught.value)
+
+    locked, errors = threading.Event(), list[DBAPIError]()
+    stopped = threading.Thread(target=stop)
+    stopped.start()
+    locked.wait(10)
+    weigh(3, 0.0)
+    stopped.join()
+    assert [code_of(error) for error in errors] == [ErrorCode.UNAVAILABLE]
+    with database.read() as session:
+        assert session.scalar(select(Tenant.weight).where(Tenant.id == tenant_id)) == 3
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
