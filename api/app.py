@@ -15,6 +15,7 @@ from api.rates import Rates
 from api.services import NAME, Services
 from api.settings import ApiSettings
 from api.views import (
+    administration,
     catalog,
     datasets,
     erasures,
@@ -45,6 +46,7 @@ ROUTES = (
     registry.routes,
     webhooks.routes,
     erasures.routes,
+    administration.routes,
     catalog.routes,
     operations.routes,
 )

@@ -5,6 +5,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from api.views.operations import Health
+from regraft.contract.administration import (
+    Key,
+    KeyNew,
+    KeyRotation,
+    KeyWithText,
+    Merchant,
+    MerchantChange,
+    MerchantNew,
+)
 from regraft.contract.erasure import Erasure, ErasurePreview, ErasureRequest
 from regraft.contract.job import JobSubmission
 from regraft.contract.registry import Alias, AliasMove, AuditEntry, Deleted
@@ -94,6 +103,25 @@ _AUDIT = {
     "request_id": "req_4f0c",
     "data": {"from": None, "to": {"model": _MODEL, "version": 3}},
     "created_at": _NOW,
+}
+_QUOTA = {"name": "stored_bytes", "used": 1834921, "limit": 5000000, "left": 3165079}
+_LIMITS = {"stored_bytes": 5000000, "jobs_queued": 100}
+_MERCHANT = {
+    "id": "mer_01k8zqzz5e9tq4x7c2v6b8n3hd",
+    "name": "Acme Home Goods",
+    "weight": 1,
+    "limits": {**_LIMITS, "jobs_running": None, "device_minutes": None},
+    "created_at": _NOW,
+}
+_KEY = {
+    "id": "key_01k8zqzz6e9tq4x7c2v6b8n3hd",
+    "merchant": _MERCHANT["id"],
+    "name": "the shop's server",
+    "prefix": "8fddd283",
+    "scopes": ["read", "write"],
+    "created_at": _NOW,
+    "expires_at": None,
+    "revoked_at": None,
 }
 _WEBHOOK = {
     "id": "whk_01k8zr2h6j8zt4e7g3n5r9v1wd",
@@ -234,7 +262,7 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
         "month": "2026-11",
         "device_seconds": 321.5,
         "stored_bytes": 1834921,
-        "quotas": [{"name": "stored_bytes", "used": 1834921, "limit": 50000000000}],
+        "quotas": [_QUOTA],
     },
     JobEvent: {
         "id": "evt_01k8zr1w3h2b3c4d5e6f7g8h9j",
@@ -284,10 +312,14 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
         "merchant_name": "Acme Home Goods",
         "key": "key_01k8zqzz6e9tq4x7c2v6b8n3hd",
         "scopes": ["read", "write"],
+        "quotas": [_QUOTA],
     },
     Alias: _ALIAS,
     AuditEntry: _AUDIT,
     Deleted: {"id": _MODEL, "object": "model"},
+    Merchant: _MERCHANT,
+    Key: _KEY,
+    KeyWithText: {**_KEY, "key": f"rg_8fddd283_{'A' * 43}"},
     Webhook: _WEBHOOK,
     WebhookWithSecret: {
         **_WEBHOOK,
@@ -330,6 +362,12 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     Page[Checkpoint]: _page(Checkpoint, _ONE[Checkpoint]),
     Page[JobEvent]: _page(JobEvent, _ONE[JobEvent]),
     Page[Model]: _page(Model, _ONE[Model]),
+    MerchantNew: {"name": _MERCHANT["name"], "limits": _LIMITS},
+    MerchantChange: {"weight": 2, "limits": {"jobs_queued": None}},
+    KeyNew: {"merchant": _MERCHANT["id"], "scopes": ["read"], "days": 90},
+    KeyRotation: {"overlap_hours": 24},
+    Page[Merchant]: _page(Merchant, _MERCHANT),
+    Page[Key]: _page(Key, _KEY),
     WebhookNew: {"url": _WEBHOOK["url"], "events": _WEBHOOK["events"]},
     WebhookChange: {"enabled": True},
     SecretRotation: {"overlap_hours": 24},

@@ -11,6 +11,7 @@ from api.routing import Call
 from core.refusals import InvalidError
 from db.repositories import idempotency
 from db.repositories.idempotency import Answer, Claim, Transaction
+from db.session import Database
 
 _HEADER = "Idempotency-Key"
 _MAX_KEY = 255
@@ -35,14 +36,22 @@ def replayed(call: Call, repeat: Claim | None) -> Response | None:
 
 
 def once(
-    call: Call, repeat: Claim | None, status: int, create: Callable[[Transaction], BaseModel]
+    call: Call,
+    repeat: Claim | None,
+    status: int,
+    create: Callable[[Transaction], BaseModel],
+    database: Database | None = None,
 ) -> Response:
-    """Create in one transaction and answer with `status`, or replay the first answer."""
+    """Create in one transaction and answer with `status`, or replay the first answer.
+
+    The database is held to the caller's tenant, unless an administrator's is given.
+    """
 
     def answered(session: Transaction) -> Answer:
         return Answer(status, create(session).model_dump_json(by_alias=True))
 
-    return _response(idempotency.once(call.database, call.tenant_id, repeat, answered))
+    held = database or call.database
+    return _response(idempotency.once(held, call.tenant_id, repeat, answered))
 
 
 def _response(answer: Answer) -> Response:

@@ -34,6 +34,8 @@ IDS: dict[str, tuple[Prefix, str]] = {
     "webhook_id": ("whk", "webhook"),
     "delivery_id": ("whd", "delivery"),
     "erasure_id": ("era", "erasure"),
+    "merchant_id": ("mer", "merchant"),
+    "key_id": ("key", "key"),
 }
 NAMES = {"name": "model", "alias": "alias"}
 

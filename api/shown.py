@@ -13,6 +13,7 @@ from db.repositories.jobs import Estimate, Overview
 from db.repositories.models import ModelWithFiles
 from db.repositories.reading import Slice
 from regraft.contract import resources
+from regraft.contract.administration import Key, Merchant
 from regraft.contract.erasure import AffectedModel, Erasure, ErasurePreview, ErasureRequest
 from regraft.contract.job import JobSubmission
 from regraft.contract.moments import when
@@ -99,8 +100,14 @@ def usage(found: quotas.Usage) -> resources.MerchantUsage:
         month=found.month,
         device_seconds=round(found.device_seconds, 3),
         stored_bytes=found.stored_bytes,
-        quotas=[resources.Quota.model_validate(one._asdict()) for one in found.quotas],
+        quotas=[quota(one) for one in found.quotas],
     )
+
+
+def quota(found: quotas.Quota) -> resources.Quota:
+    """Return what is used of one thing, and what is left of it."""
+    left = None if found.limit is None else max(0.0, found.limit - found.used)
+    return resources.Quota.model_validate({**found._asdict(), "left": left})
 
 
 def event(row: JobEvent) -> resources.JobEvent:
@@ -208,6 +215,26 @@ def audit_entry(row: db_models.AuditEntry) -> AuditEntry:
         {
             **_columns(row, "id action actor subject request_id data"),
             "created_at": when(row.created_at),
+        }
+    )
+
+
+def merchant(row: db_models.Tenant) -> Merchant:
+    """Return a merchant, as an administrator sees it."""
+    limits = {name: getattr(row, column) for name, column in quotas.COLUMNS.items()}
+    values = {**_columns(row, "id name weight"), "limits": limits}
+    return Merchant.model_validate({**values, "created_at": when(row.created_at)})
+
+
+def key(row: db_models.ApiKey) -> Key:
+    """Return a key; its secret is known to nobody but its owner."""
+    return Key.model_validate(
+        {
+            **_columns(row, "id name prefix scopes"),
+            "merchant": row.tenant_id,
+            "created_at": when(row.created_at),
+            "expires_at": _when_known(row.expires_at),
+            "revoked_at": _when_known(row.revoked_at),
         }
     )
 

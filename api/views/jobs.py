@@ -65,6 +65,25 @@ def submit_job(call: Call, body: JobSubmission) -> Response:
     return repeatable.once(call, repeatable.claim(body.model_dump(mode="json")), 202, create)
 
 
+@routes.add(
+    "POST",
+    "/v1/jobs/{job_id}/retry",
+    Job,
+    scope="write",
+    status=202,
+    errors=_SUBMIT_ERRORS,
+    repeatable=True,
+)
+def retry_job(call: Call, job_id: str) -> Response:
+    """Submit a job that has ended once more, as a new job with the same body."""
+    trainer_class = call.services.settings.device_class
+
+    def create(session: Transaction) -> Job:
+        return shown.job(jobs.retry(session, call.tenant_id, job_id, trainer_class))
+
+    return repeatable.once(call, repeatable.claim({}), 202, create)
+
+
 @routes.add("POST", "/v1/jobs/estimate", JobEstimate, errors=_SUBMIT_ERRORS)
 def estimate_job(call: Call, body: JobSubmission) -> JobEstimate:
     """Check a job without submitting it: what would run, when, and what speaks against it."""

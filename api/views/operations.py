@@ -23,13 +23,16 @@ class Health(Shown):
 
 @routes.add("GET", "/v1/whoami", Whoami)
 def whoami(call: Call) -> Whoami:
-    """Show the merchant and the scopes of the key."""
+    """Show the merchant, the scopes of the key, and what is left of the quotas."""
     caller = call.caller
+    with call.database.read() as session:
+        found = quotas.usage(session, call.tenant_id).quotas
     return Whoami(
         merchant=caller.tenant_id,
         merchant_name=caller.tenant_name,
         key=caller.key_id,
         scopes=list(caller.scopes),
+        quotas=[shown.quota(one) for one in found],
     )
 
 

@@ -12,8 +12,8 @@ from db.models import Job, Webhook, WebhookDelivery
 from regraft.contract.ids import new_id
 from regraft.contract.status import TERMINAL, DatasetStatus, JobKind
 
-# A dataset tells of its ingest; every other kind of job is one that the merchant knows.
-_UNTOLD = frozenset({JobKind.INGEST})
+# The kinds that a merchant knows by their ids; a dataset tells of its own ingest.
+_TOLD = frozenset({JobKind.TRAIN})
 
 
 class _News(NamedTuple):
@@ -28,7 +28,7 @@ def job_moved(session: Session, tenant_id: str, event_id: str, job_id: str, to: 
         return
     news = _News(event_id, f"job.{to}", job_id)
     listening = _listening(session, tenant_id, news)
-    if listening and session.scalar(select(Job.kind).where(Job.id == job_id)) not in _UNTOLD:
+    if listening and session.scalar(select(Job.kind).where(Job.id == job_id)) in _TOLD:
         _add(session, tenant_id, listening, news)
 
 

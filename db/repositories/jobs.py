@@ -3,8 +3,10 @@
 The row is the outbox: nothing is published here, control finds what is queued.
 """
 
+import json
 from typing import NamedTuple
 
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from core.queues import device_class_of
@@ -17,7 +19,14 @@ from db.repositories.reading import Slice, Window, get, newest_first, oldest_fir
 from db.tenancy import scoped
 from regraft.contract.ids import new_id
 from regraft.contract.job import JobSubmission
-from regraft.contract.status import JobKind, JobStatus, RequestedAction, ShownStatus
+from regraft.contract.status import (
+    TERMINAL,
+    EventLevel,
+    JobKind,
+    JobStatus,
+    RequestedAction,
+    ShownStatus,
+)
 
 
 class Overview(NamedTuple):
@@ -75,8 +84,35 @@ def submit(
     )
     queueing.enqueue(session, job)
     for message in warnings:
-        _warn(session, job, message)
+        _tell(session, job, message, level="warn")
     return _overviews(session, tenant_id, [job])[0]
+
+
+def retry(session: Session, tenant_id: str, job_id: str, trainer_class: str) -> Overview:
+    """Submit a job that has ended once more, as a job of its own.
+
+    Raises what `submit` raises, `NotFoundError`, or `ConflictError` for a job that has not ended.
+    """
+    job = find(session, tenant_id, job_id)
+    if job.status not in TERMINAL:
+        raise ConflictError(f"The job is {job.status}; only one that has ended can run again.")
+    found = submit(session, tenant_id, _submission(job), trainer_class)
+    _tell(session, found.job, f"The same as {job.id}, once more.", level="info")
+    return found
+
+
+def _submission(job: Job) -> JobSubmission:
+    """Return what a job was submitted as; raises `ConflictError` where that is taken no more."""
+    named = {
+        "name": job.name,
+        "register_as": job.register_as,
+        "metadata": job.user_metadata,
+        "priority": job.priority,
+    }
+    try:
+        return JobSubmission.model_validate_json(json.dumps({**job.spec, **named}))
+    except ValidationError as error:
+        raise ConflictError("An older version took this job: submit it anew.") from error
 
 
 def estimate(
@@ -90,13 +126,13 @@ def estimate(
     return Estimate(warnings, queueing.prospect(session, tenant_id, device_class))
 
 
-def _warn(session: Session, job: Job, message: str) -> None:
+def _tell(session: Session, job: Job, message: str, *, level: EventLevel) -> None:
     events.record(
         session,
         tenant_id=job.tenant_id,
         job_id=job.id,
         fence=0,
-        level="warn",
+        level=level,
         type="message",
         message=message,
     )

@@ -24,6 +24,7 @@ COLUMNS = {
 }
 MAX_WEIGHT = 1000
 _MOST = 2**53
+_MOST_COUNT = 2**31 - 1
 _QUEUE_SECONDS = 60
 _STORAGE_SECONDS = 3600
 _MINUTE = 60.0
@@ -113,8 +114,9 @@ def usage(session: Session, tenant_id: str) -> Usage:
 def set_limits(tenant: Tenant, limits: dict[str, int | None]) -> None:
     """Set quotas by name; None takes one away. Raises `InvalidError` for an impossible number."""
     for name, limit in limits.items():
-        if limit is not None and not 0 <= limit <= _MOST:
-            raise InvalidError(name, "must be a number from 0 on, or `none`")
+        most = _MOST if name == "stored_bytes" else _MOST_COUNT
+        if limit is not None and not 0 <= limit <= most:
+            raise InvalidError(name, f"must be a number from 0 to {most}, or `none`")
         setattr(tenant, COLUMNS[name], limit)
 
 

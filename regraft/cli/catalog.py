@@ -26,6 +26,11 @@ def whoami(ctx: typer.Context, as_json: Json = False) -> None:
         "merchant": f"{me.merchant_name} ({me.merchant})",
         "key": me.key,
         "scopes": ", ".join(me.scopes),
+        **{
+            one.name.replace("_", " "): f"{one.used:,.10g} of {one.limit:,} used"
+            for one in me.quotas
+            if one.limit is not None
+        },
     }
     show(me, render.fields(fields), as_json=as_json)
 

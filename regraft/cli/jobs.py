@@ -184,6 +184,21 @@ def resume(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
 
 
 @app.command()
+def retry(
+    ctx: typer.Context,
+    job: JobArg,
+    follow: Annotated[bool, typer.Option("--follow", help="Watch it to its end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Submit a job that has ended once more, as a new job."""
+    with connect(ctx) as client:
+        found = client.jobs.retry(job)
+        if follow:
+            found = _follow(client, found.id, as_json=as_json)
+    show(found, render.job(found), as_json=as_json)
+
+
+@app.command()
 def queue(ctx: typer.Context, as_json: Json = False) -> None:
     """Show your fair share of the devices, and why your next job waits."""
     with connect(ctx) as client:

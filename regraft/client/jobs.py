@@ -75,6 +75,12 @@ class Jobs:
         """Queue a paused job again, to go on from its last checkpoint."""
         return self._steer(job, "resume")
 
+    def retry(self, job: str, *, idempotency_key: str | None = None) -> Job:
+        """Submit a job that has ended once more; the answer is the new job."""
+        return self._transport.post(
+            path("jobs", job, "retry"), Job, {}, idempotency_key or new_key()
+        )
+
     def _steer(self, job: str, verb: str) -> Job:
         return self._transport.post(path("jobs", job, verb), Job, {})
 

@@ -43,3 +43,4 @@ def _checked(prefix: Prefix) -> AfterValidator:
 DatasetId = Annotated[str, Field(max_length=40), _checked("ds")]
 JobId = Annotated[str, Field(max_length=40), _checked("job")]
 ModelId = Annotated[str, Field(max_length=40), _checked("md")]
+MerchantId = Annotated[str, Field(max_length=40), _checked("mer")]

@@ -22,6 +22,9 @@ class AuditAction(StrEnum):
     ALIAS_REMOVED = "alias.removed"
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
+    KEY_ROTATED = "key.rotated"
+    MERCHANT_CREATED = "merchant.created"
+    MERCHANT_CHANGED = "merchant.changed"
     WEBHOOK_CREATED = "webhook.created"
     WEBHOOK_CHANGED = "webhook.changed"
     WEBHOOK_SECRET_ROTATED = "webhook.secret_rotated"  # noqa: S105 - what was done, no secret

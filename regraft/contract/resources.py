@@ -264,14 +264,16 @@ class JobEstimate(Shown):
 
 
 class Quota(Shown):
-    """What a merchant uses of one thing, and the most it may; `limit` is null where none is set.
+    """What a merchant uses of one thing, the most it may, and what is left of that.
 
-    Bytes are all that is stored, minutes those of the current month.
+    `limit` and `left` are null where no limit is set. Bytes are all that is stored, minutes
+    those of the current month.
     """
 
     name: Literal["stored_bytes", "jobs_queued", "jobs_running", "device_minutes"]
     used: float
     limit: int | None
+    left: float | None = None
 
 
 class MerchantUsage(Shown):
@@ -285,13 +287,14 @@ class MerchantUsage(Shown):
 
 
 class Whoami(Shown):
-    """Who the key belongs to, and what it may do."""
+    """Who the key belongs to, what it may do, and what is left of the merchant's quotas."""
 
     object: Literal["whoami"] = "whoami"
     merchant: str
     merchant_name: str
     key: str
     scopes: list[str]
+    quotas: list[Quota] = Field(default=[])
 
 
 class Backbone(Shown):

@@ -80,7 +80,7 @@ def test_quotas(shell: Shell) -> None:
     found = dict(shell.json("set-quota", "Acme", "--stored-bytes", "none"))
     assert {**untouched, "jobs_queued": 0}.items() <= found.items()
     code, _, errors = shell.run("set-quota", "Acme", "--device-minutes", "-5")
-    assert (code, errors) == (1, "must be a number from 0 on, or `none`\n")
+    assert (code, errors) == (1, "must be a number from 0 to 2147483647, or `none`\n")
 
 
 def test_weights(shell: Shell, database: Database) -> None:

@@ -228,3 +228,24 @@ def test_the_catalogue(ours: Client) -> None:
     """What the service offers must be readable by the client that is shipped with it."""
     assert [one.name for one in ours.catalog.backbones()] == list(BACKBONES)
     assert ours.catalog.strategies()[0].defaults["type"] == "linear_probe"
+
+
+def test_a_job_runs_again(ours: Client, database: Database, colours: Path) -> None:
+    """After a fault of the service a script would have to remember what it had sent."""
+    pushed = ours.datasets.push(colours)
+    make_ready(database, pushed.id)
+    job = ours.jobs.submit(dataset=pushed.id, name="Red and blue")
+    with pytest.raises(ConflictError, match="only one that has ended"):
+        ours.jobs.retry(job.id)
+    ours.jobs.cancel(job.id)
+    again = ours.jobs.retry(job.id, idempotency_key="once")
+    assert ours.jobs.retry(job.id, idempotency_key="once").id == again.id != job.id
+    assert (again.name, again.spec) == (job.name, job.spec)
+
+
+def test_what_is_left(ours: Client, database: Database, acme: Merchant) -> None:
+    """A merchant would learn of its quota from the first refusal."""
+    with database.write() as session:
+        session.get_one(rows.Tenant, acme.tenant_id).max_queued = 5
+    left = {one.name: one.left for one in ours.whoami().quotas}
+    assert (left["jobs_queued"], left["stored_bytes"]) == (5, None)

@@ -112,3 +112,33 @@ def test_a_job_starts_from_a_model_of_ones_own(api: Api, acme: Merchant, zenith:
     assert (answer.status_code, answer.get_json()["spec"]["base"]) == (202, base)
     refused = api.submit(zenith, api.ready_dataset(zenith), base=base)
     assert (refused.status_code, error_of(refused)["param"]) == (404, "base.model")
+
+
+def test_a_job_that_ended_runs_again(api: Api, acme: Merchant) -> None:
+    """After a fault of ours a merchant would have to find out again what it had sent."""
+    dataset_id = api.ready_dataset(acme)
+    asked = {
+        "name": "home goods",
+        "register_as": "goods",
+        "priority": 3,
+        "metadata": {"season": "FW26"},
+        "strategy": {"type": "linear_probe"},
+        "seed": 7,
+        "exports": [],
+    }
+    first = api.submit(acme, dataset_id, **asked).get_json()
+    at = f"/v1/jobs/{first['id']}/retry"
+    early = api.post(at, acme)
+    assert (early.status_code, error_of(early)["code"]) == (409, "conflict")
+    api.post(f"/v1/jobs/{first['id']}/cancel", acme)
+    key = {"Idempotency-Key": "again"}
+    answers = [api.post(at, acme, headers=key) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    second = answers[0].get_json()
+    assert answers[1].get_json() == second
+    assert second["id"] != first["id"]
+    same = ("spec", "name", "register_as", "priority", "metadata")
+    assert {name: second[name] for name in same} == {name: first[name] for name in same}
+    assert second["status"] == "queued"
+    events = api.get(f"/v1/jobs/{second['id']}/events", acme).get_json()["data"]
+    assert first["id"] in events[-1]["message"]
