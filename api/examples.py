@@ -39,6 +39,7 @@ from regraft.contract.webhooks import (
     SecretRotation,
     Webhook,
     WebhookChange,
+    WebhookEvent,
     WebhookNew,
     WebhookWithSecret,
 )
@@ -350,6 +351,7 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
     Health: {"status": "ok"},
 }
 
+SUBJECTS = {"job": _JOB, "dataset": _DATASET, "webhook": str(_WEBHOOK["id"])}
 EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     **{model: _one(model, values) for model, values in _ONE.items()},
     JobSubmission: _SUBMISSION,
@@ -368,6 +370,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     KeyRotation: {"overlap_hours": 24},
     Page[Merchant]: _page(Merchant, _MERCHANT),
     Page[Key]: _page(Key, _KEY),
+    WebhookEvent: {"type": "job.succeeded", "timestamp": _NOW, "data": {"id": _JOB}},
     WebhookNew: {"url": _WEBHOOK["url"], "events": _WEBHOOK["events"]},
     WebhookChange: {"enabled": True},
     SecretRotation: {"overlap_hours": 24},

@@ -14,11 +14,13 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from api.doorstep import UNLIMITED
-from api.examples import EXAMPLES
+from api.examples import EXAMPLES, SUBJECTS
 from api.routing import IDS, NAMES, Query, Route, Routes
+from regraft.contract import signatures
 from regraft.contract.errors import RECORDS, ErrorBody, ErrorCode, ErrorEnvelope
 from regraft.contract.naming import MODEL_NAME_PATTERN
 from regraft.contract.version import __version__
+from regraft.contract.webhooks import TEST_TYPE, WebhookEvent, WebhookEventType
 
 Json = dict[str, Any]
 _DESCRIBED = {200: "Done.", 201: "Created.", 202: "Accepted."}
@@ -83,6 +85,7 @@ def document(routes: Iterable[Route]) -> Json:
         "openapi": "3.1.0",
         "info": {"title": "Regraft", "version": __version__, "description": _DESCRIPTION},
         "paths": paths,
+        "webhooks": {kind: {"post": _call(kind, names)} for kind in (*WebhookEventType, TEST_TYPE)},
         "components": {
             "schemas": schemas,
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
@@ -118,7 +121,10 @@ def errors_of(route: Route) -> list[ErrorCode]:
 
 def _schemas(routes: list[Route]) -> tuple[dict[type[BaseModel], Json], Json]:
     """Return the reference of each model, and all schemas by name."""
-    wanted: dict[type[BaseModel], JsonSchemaMode] = {ErrorEnvelope: "serialization"}
+    wanted: dict[type[BaseModel], JsonSchemaMode] = {
+        ErrorEnvelope: "serialization",
+        WebhookEvent: "serialization",
+    }
     for route in routes:
         if route.returns is not None:
             wanted[route.returns] = "serialization"
@@ -147,6 +153,30 @@ def _operation(route: Route, names: dict[type[BaseModel], Json]) -> Json:
         content = {"schema": names[route.body], "example": EXAMPLES[route.body]}
         found["requestBody"] = {"required": True, "content": {"application/json": content}}
     return found
+
+
+def _call(kind: str, names: dict[type[BaseModel], Json]) -> Json:
+    """Return what an endpoint of a merchant's is sent for one type of event."""
+    subject = SUBJECTS[kind.partition(".")[0]]
+    return {
+        "operationId": f"on_{kind.replace('.', '_')}",
+        "summary": f"Sent to the endpoints that listen to `{kind}`; see docs/webhooks.md.",
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+            for name in (signatures.ID, signatures.TIMESTAMP, signatures.SIGNATURE)
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": names[WebhookEvent],
+                    "example": {**EXAMPLES[WebhookEvent], "type": kind, "data": {"id": subject}},
+                }
+            },
+        },
+        "responses": {"2XX": {"description": "Taken. Anything else is tried again for a day."}},
+        "security": [],
+    }
 
 
 def _path(route: Route) -> list[Json]:

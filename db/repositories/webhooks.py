@@ -37,7 +37,7 @@ def create(
 
     Raises `QuotaError` where the tenant has `most` already, `ConflictError` for a known address.
     """
-    session.get_one(Tenant, tenant_id, with_for_update={"key_share": True})
+    _take_turns(session, tenant_id)
     count = scoped(Webhook, tenant_id).with_only_columns(func.count())
     if (session.scalar(count) or 0) >= most:
         raise QuotaError(
@@ -74,6 +74,7 @@ def change(session: Session, at: Endpoint, wanted: WebhookChange, actor: Actor) 
     """Change what is named; raises `NotFoundError`, or `ConflictError` for a known address."""
     webhook = _locked(session, at)
     if wanted.url is not None and wanted.url != webhook.url:
+        _take_turns(session, at.tenant_id)
         _require_new(session, at.tenant_id, wanted.url)
         webhook.url = wanted.url
     if wanted.description is not None:
@@ -176,6 +177,11 @@ def _enabled(session: Session, at: Endpoint) -> Webhook:
     if webhook.disabled_at is not None:
         raise ConflictError("The endpoint is disabled: enable it first.")
     return webhook
+
+
+def _take_turns(session: Session, tenant_id: str) -> None:
+    """Let one transaction of a tenant at a time look for an address and take it."""
+    session.get_one(Tenant, tenant_id, with_for_update={"key_share": True})
 
 
 def _require_new(session: Session, tenant_id: str, url: str) -> None:

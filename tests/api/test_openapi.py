@@ -13,6 +13,7 @@ from api.openapi import errors_of
 from api.routing import Route
 from core.settings import Settings
 from regraft.contract.errors import RECORDS, ErrorCode
+from regraft.contract.webhooks import WebhookEvent, WebhookEventType
 from tests.support.api import Api
 from tests.support.merchants import Merchant
 
@@ -70,6 +71,16 @@ def test_every_operation_is_whole(app: Flask, document: dict[str, Any]) -> None:
         if route.returns is not None:
             content = operation["responses"][str(route.status)]["content"]["application/json"]
             route.returns.model_validate(content["example"])
+
+
+def test_what_is_sent_to_merchants_is_there(document: dict[str, Any]) -> None:
+    """A receiver would be written from guesses."""
+    assert set(document["webhooks"]) == {*map(str, WebhookEventType), "webhook.test"}
+    for kind, methods in document["webhooks"].items():
+        content = methods["post"]["requestBody"]["content"]["application/json"]
+        assert WebhookEvent.model_validate(content["example"]).type == kind
+        assert content["schema"]["$ref"].endswith("/WebhookEvent")
+        assert len(methods["post"]["parameters"]) == 3
 
 
 def test_references_lead_somewhere(document: dict[str, Any]) -> None:

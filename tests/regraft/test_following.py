@@ -176,5 +176,7 @@ def test_the_command(server: Server, job: str, monkeypatch: pytest.MonkeyPatch) 
     assert "Queued." in ran.stdout
     assert "Cancelled before it ran." in ran.stdout
     assert ran.exit_code == 1
+    again = CliRunner().invoke(app, ["jobs", "retry", job, "--json"])
+    assert json.loads(again.stdout)["status"] == "queued"
     lines = CliRunner().invoke(app, ["jobs", "watch", job, "--json"]).stdout.splitlines()
     assert [json.loads(line)["type"] for line in lines[:2]] == ["status", "status"]
