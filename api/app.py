@@ -13,6 +13,7 @@ from api.gates import Gates
 from api.openapi import document_route
 from api.rates import Rates
 from api.services import NAME, Services
+from api.serving import Serving
 from api.settings import ApiSettings
 from api.views import (
     administration,
@@ -22,6 +23,7 @@ from api.views import (
     jobs,
     models,
     operations,
+    predictions,
     registry,
     webhooks,
 )
@@ -43,6 +45,7 @@ ROUTES = (
     datasets.routes,
     jobs.routes,
     models.routes,
+    predictions.routes,
     registry.routes,
     webhooks.routes,
     erasures.routes,
@@ -67,6 +70,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
         Gates.of(api),
         Rates.of(api),
         Feed(system),
+        Serving(settings.serving),
     )
     app.before_request(_begin)
     app.before_request(doorstep.check)

@@ -16,6 +16,7 @@ from regraft.contract.administration import (
 )
 from regraft.contract.erasure import Erasure, ErasurePreview, ErasureRequest
 from regraft.contract.job import JobSubmission
+from regraft.contract.prediction import Embedding, Prediction
 from regraft.contract.registry import Alias, AliasMove, AuditEntry, Deleted
 from regraft.contract.resources import (
     Backbone,
@@ -165,6 +166,24 @@ _ERASURE = {
     "actor": "key_01k8zqzz6e9tq4x7c2v6b8n3hd",
     "created_at": _NOW,
     "finished_at": _NOW,
+}
+_PHOTO = {"image": "a.jpg", "group": None, "num_images": 1}
+_PREDICTED = {
+    **_PHOTO,
+    "label": "mug",
+    "probability": 0.93,
+    "abstained": False,
+    "top": [{"label": "mug", "probability": 0.93}, {"label": "cup", "probability": 0.07}],
+    "error": None,
+}
+_UNREAD: dict[str, Any] = {
+    **_PHOTO,
+    "image": "b.jpg",
+    "label": None,
+    "probability": None,
+    "abstained": True,
+    "top": [],
+    "error": {"code": "truncated", "message": "The JPEG ends before the image does."},
 }
 _SUBMISSION = {
     "name": "home goods, autumn",
@@ -347,6 +366,12 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
         "versions": [],
         "jobs": [_JOB],
         "blockers": [f"Jobs that have not ended use the dataset: {_JOB}."],
+    },
+    Prediction: {"model": _MODEL, "results": [_PREDICTED, _UNREAD]},
+    Embedding: {
+        "model": _MODEL,
+        "backbone_sha256": _SHA,
+        "results": [{**_PHOTO, "vector": [0.125, -1.5], "error": None}],
     },
     Health: {"status": "ok"},
 }

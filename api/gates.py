@@ -59,6 +59,7 @@ class Gates(NamedTuple):
     uploads: Gate
     downloads: Gate
     streams: Gate
+    predictions: Gate
 
     @classmethod
     def of(cls, api: ApiSettings) -> "Gates":
@@ -67,6 +68,7 @@ class Gates(NamedTuple):
             Gate("uploads", api.uploads),
             Gate("downloads", api.downloads),
             Gate("event streams", api.streams),
+            Gate("predictions", api.predictions),
         )
 
 

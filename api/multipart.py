@@ -8,7 +8,11 @@ may follow a boundary it adds the whole line. So such a piece's end is held for 
 import re
 from collections.abc import Iterator
 
+from flask import request
 from werkzeug.sansio.multipart import Event, MultipartDecoder, NeedData, State
+
+from core.refusals import RefusedError
+from regraft.contract.errors import ErrorCode
 
 _MOST_PADDING = 1024
 _UNDECIDED = re.compile(rb"-?|[ \t\v\f]*")
@@ -53,3 +57,28 @@ class StreamDecoder:
         if begun or (line.startswith(self._boundary) and _UNDECIDED.fullmatch(behind)):
             return at - 1 if data[max(0, at - 1) : at + 1] == b"\r\n" else at
         return len(data)
+
+
+def boundary() -> bytes:
+    """Return the boundary that this request names.
+
+    Raises `unsupported_media_type` for another kind of body, or `invalid_multipart`.
+    """
+    if request.mimetype != "multipart/form-data" or request.content_encoding:
+        raise RefusedError(
+            ErrorCode.UNSUPPORTED_MEDIA_TYPE, "This route takes `multipart/form-data`."
+        )
+    found = request.mimetype_params.get("boundary", "")
+    if not found or not found.isascii():
+        raise invalid("The `Content-Type` names no boundary.")
+    return found.encode()
+
+
+def printable(name: str | None, most: int = 64) -> str:
+    """Return the beginning of a part's name, fit to be shown."""
+    return "".join(char if char.isprintable() else "?" for char in (name or "")[:most])
+
+
+def invalid(message: str) -> RefusedError:
+    """Return the refusal of a body that is no form."""
+    return RefusedError(ErrorCode.INVALID_MULTIPART, message)

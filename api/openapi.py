@@ -29,16 +29,6 @@ _DESCRIPTION = (
     "Adapts a pretrained vision backbone to a merchant's own product photos. Fields may be added "
     "within v1, never removed or changed in meaning."
 )
-_MULTIPART = {
-    "type": "object",
-    "required": ["file", "name"],
-    "additionalProperties": False,
-    "properties": {
-        "file": {"type": "string", "contentMediaType": "application/zip"},
-        "name": {"type": "string", "minLength": 1, "maxLength": 200},
-        "metadata": {"type": "string", "description": "A JSON object of texts."},
-    },
-}
 _IDEMPOTENCY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -144,10 +134,10 @@ def _operation(route: Route, names: dict[type[BaseModel], Json]) -> Json:
         "responses": {**_success(route, names), **_failures(route, names)},
         "security": [] if route.scope is None else [{"key": [route.scope]}],
     }
-    if route.multipart:
+    if route.form is not None:
         found["requestBody"] = {
             "required": True,
-            "content": {"multipart/form-data": {"schema": _MULTIPART}},
+            "content": {"multipart/form-data": {"schema": route.form}},
         }
     elif route.body is not None:
         content = {"schema": names[route.body], "example": EXAMPLES[route.body]}

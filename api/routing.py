@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from flask import Flask, Response, g, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -82,7 +82,11 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True)
 class Route:
-    """One method of one path; `returns` is None where bytes are answered."""
+    """One method of one path; `returns` is None where bytes are answered.
+
+    `form` is the schema of a multipart body. A request whose body may come slowly takes a place
+    of `gate`; every prediction takes one, as it waits for the serving process.
+    """
 
     method: str
     path: str
@@ -92,7 +96,8 @@ class Route:
     status: int = 200
     errors: tuple[ErrorCode, ...] = ()
     repeatable: bool = False
-    multipart: bool = False
+    form: dict[str, Any] | None = None
+    gate: Literal["uploads", "predictions"] = "uploads"
     body: type[BaseModel] | None = None
     query: type[Query] = Query
     takes_call: bool = True
@@ -122,8 +127,10 @@ class Route:
         return answer if isinstance(answer, Response) else as_json(answer, self.status)
 
     def _place(self, caller: Caller) -> AbstractContextManager[None]:
-        """Return what a request whose body may come slowly must hold meanwhile."""
-        if (self.body is None and not self.multipart) or is_small():
+        """Return what a request that takes a thread for long must hold meanwhile."""
+        if self.gate == "predictions":
+            return services().gates.predictions.held(caller.tenant_id)
+        if (self.body is None and self.form is None) or is_small():
             return nullcontext()
         return services().gates.uploads.held(caller.tenant_id)
 

@@ -8,6 +8,7 @@ from flask import current_app
 from api.feed import Feed
 from api.gates import Gates
 from api.rates import Rates
+from api.serving import Serving
 from api.settings import ApiSettings
 from core.settings import Settings
 from db.session import Database
@@ -29,6 +30,7 @@ class Services(NamedTuple):
     gates: Gates
     rates: Rates
     feed: Feed
+    serving: Serving
 
     @property
     def uploads(self) -> Path:

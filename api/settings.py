@@ -26,6 +26,7 @@ class ApiSettings(BaseSettings):
     uploads: int = Field(default=8, ge=1)
     downloads: int = Field(default=8, ge=1)
     streams: int = Field(default=32, ge=1)
+    predictions: int = Field(default=16, ge=1)
     other_threads: int = Field(default=8, ge=8)
     bind: str = "127.0.0.1:8080"
     max_json_bytes: int = 1024 * 1024
@@ -48,7 +49,8 @@ class ApiSettings(BaseSettings):
     @property
     def threads(self) -> int:
         """One for each slow request that is let in, and some that those can never hold."""
-        return self.uploads + self.downloads + self.streams + self.other_threads
+        slow = self.uploads + self.downloads + self.streams + self.predictions
+        return slow + self.other_threads
 
 
 def faults(given: ApiSettings, settings: Settings) -> list[str]:

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from flask import request
 from werkzeug.sansio.multipart import Data, Field, File
 
 from api import digests
 from api.bodies import pieces
-from api.multipart import StreamDecoder
+from api.multipart import StreamDecoder, boundary, invalid, printable
 from api.services import Services
 from core import strict_json
 from core.refusals import InvalidError, RefusedError
@@ -114,7 +113,7 @@ class _Receiver:
     def run(self) -> Upload:
         """Read the body to its end."""
         limits = self._services.settings.uploads
-        decoder = StreamDecoder(_boundary(), self._services.api.max_parts)
+        decoder = StreamDecoder(boundary(), self._services.api.max_parts)
         try:
             for piece in pieces(limits.max_bytes + _OVERHEAD):
                 # `sweep` tells a slow upload from a forgotten one by this time.
@@ -123,9 +122,9 @@ class _Receiver:
                     digest.update(piece)
                 self._feed(decoder, piece)
         except ValueError as error:
-            raise _invalid("The multipart body is malformed.") from error
+            raise invalid("The multipart body is malformed.") from error
         if not decoder.is_over:
-            raise _invalid("The multipart body has no closing boundary.")
+            raise invalid("The multipart body has no closing boundary.")
         if not self._has_file:
             raise InvalidError("file", "is required", "missing")
         digests.check_body(self._body_hashes)
@@ -158,7 +157,7 @@ class _Receiver:
         if name == "file":
             raise InvalidError("file", "must be a file, with a `filename`")
         if name not in self._names:
-            raise InvalidError(_printable(name), "is not a field of this route", "extra_forbidden")
+            raise InvalidError(printable(name), "is not a field of this route", "extra_forbidden")
         if name in self._fields:
             raise InvalidError(name, "must be given once")
         self._fields[name], self._part = bytearray(), name
@@ -184,22 +183,3 @@ class _Receiver:
             except UnicodeDecodeError as error:
                 raise InvalidError(name, "must be UTF-8") from error
         return found
-
-
-def _boundary() -> bytes:
-    if request.mimetype != "multipart/form-data" or request.content_encoding:
-        raise RefusedError(
-            ErrorCode.UNSUPPORTED_MEDIA_TYPE, "This route takes `multipart/form-data`."
-        )
-    boundary = request.mimetype_params.get("boundary", "")
-    if not boundary or not boundary.isascii():
-        raise _invalid("The `Content-Type` names no boundary.")
-    return boundary.encode()
-
-
-def _printable(name: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in name[:64])
-
-
-def _invalid(message: str) -> RefusedError:
-    return RefusedError(ErrorCode.INVALID_MULTIPART, message)

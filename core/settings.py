@@ -66,6 +66,21 @@ class WebhookSettings(BaseSettings):
     max_endpoints: int = Field(default=10, ge=1)
 
 
+class Serving(BaseSettings):
+    """Where the serving process is, and what one request of it may hold.
+
+    `url` is `http://host:port`, or `unix:` and a path; `secret` is shared by the two processes.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="REGRAFT_SERVE_", frozen=True)
+
+    url: str = "http://127.0.0.1:8090"
+    secret: str = ""
+    seconds: float = Field(default=8.0, gt=0)
+    max_images: int = Field(default=32, ge=1)
+    max_bytes: int = Field(default=32 * MIB, ge=1)
+
+
 class Settings(BaseSettings):
     """Everything a process of ours may be told from outside."""
 
@@ -91,6 +106,7 @@ class Settings(BaseSettings):
     uploads: UploadLimits = Field(default_factory=UploadLimits)
     timings: Timings = Field(default_factory=Timings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
+    serving: Serving = Field(default_factory=Serving)
 
     @property
     def url(self) -> str:

@@ -108,6 +108,15 @@ def _classify(bundle: Path) -> None:
     )
 
 
+def _predict(client: Client, job: Job) -> None:
+    """Print what the service itself says of a photo that no training saw."""
+    photo = min((SAMPLES / "target-test").rglob("*.png"))
+    (found,) = client.models.predict(str(job.model), [photo]).results
+    said = "  ".join(f"{guess.label} ({guess.probability:.2f})" for guess in found.top)
+    abstains = "abstains, perhaps " if found.abstained else ""
+    _say.print(f"  {photo.parent.name}/{photo.name}: {abstains}{said}")
+
+
 def _refused(url: str, other: Account, dataset: Dataset, job: Job) -> None:
     """Ask for everything with the second merchant's key; each answer must be 404."""
     model = str(job.model)
@@ -121,6 +130,7 @@ def _refused(url: str, other: Account, dataset: Dataset, job: Job) -> None:
             "train on it": lambda: client.jobs.submit(dataset=dataset.id),
             "model": lambda: client.models.get(model),
             "files": lambda: client.models.files(model),
+            "predict": lambda: client.models.predict(model, [ROOT / "LICENSE"]),
         }
         for name, ask in asked.items():
             try:
@@ -152,7 +162,9 @@ def _run(stack: Stack, home: Path) -> None:
             _say.print(f"  {job.model}: bundle.zip, {bundle.stat().st_size / 1e6:.1f} MB")
     with _step("6. Classify held-out photos with the downloaded bundle"):
         _classify(bundle)
-    with _step("7. Ask for all of it as the second merchant"):
+    with _step("7. Ask the service about one of them"), Client(stack.url, first.key) as client:
+        _predict(client, job)
+    with _step("8. Ask for all of it as the second merchant"):
         _refused(stack.url, second, dataset, job)
 
 
@@ -164,13 +176,13 @@ def main() -> None:
     _say.print(f"Regraft demo; state and logs in {home}")
     try:
         with _step(
-            "1. Start the stack: SQLite, Redis, api, control, ingest worker, trainer worker"
+            "1. Start the stack: SQLite, Redis, api, serve, control, ingest worker, trainer worker"
         ):
             stack.start()
             _say.print(f"  {stack.url}")
         _run(stack, home)
     finally:
-        with _step("8. Stop everything"):
+        with _step("9. Stop everything"):
             stack.stop()
     shutil.rmtree(home)
     _say.print(f"[bold green]Done in {time.monotonic() - started:.1f} s.[/]")

@@ -1,7 +1,7 @@
 """The embedded stack on one machine: `python -m deploy.stack` starts it and prints how to use it.
 
 SQLite and a Redis that a package carries, unless `REGRAFT_DATABASE_URL` or `REGRAFT_REDIS_URL`
-name others; api, control and two Celery workers as processes of their own.
+name others; api, serve, control and two Celery workers as processes of their own.
 """
 
 import argparse
@@ -49,7 +49,14 @@ class Stack:
         self.home = home.resolve()
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._environment = {**os.environ, **(environment or {}), "REGRAFT_HOME": str(self.home)}
+        serve = f"127.0.0.1:{free_port()}"
+        self._environment = {
+            "REGRAFT_SERVE_URL": f"http://{serve}",
+            "REGRAFT_SERVE_BIND": serve,
+            **os.environ,
+            **(environment or {}),
+            "REGRAFT_HOME": str(self.home),
+        }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.redis: EmbeddedRedis | None = None
 
@@ -135,6 +142,10 @@ class Stack:
             "api": [
                 *(sys.executable, "-m", "gunicorn", "-c", "api/gunicorn_conf.py"),
                 *("-b", self.url.removeprefix("http://"), "api.wsgi:app"),
+            ],
+            "serve": [
+                *(sys.executable, "-m", "gunicorn", "-c", "serve/gunicorn_conf.py"),
+                "serve.wsgi:app",
             ],
             "control": [sys.executable, "-m", "worker.control"],
             "ingest": [*celery, "-Q", queue_name(INGEST_CLASS), "-n", "ingest@%h", *quiet],

@@ -53,7 +53,7 @@ class LineProcess(Generic[Message]):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=_ROOT,
-            env=_environment(),
+            env=environment(),
             start_new_session=True,
         )
         offer_to_oom_killer(self._process.pid)
@@ -131,7 +131,8 @@ class LineProcess(Generic[Message]):
         self._lines.put(None)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Return all that a child is told: no URL, no secret."""
     passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
     return {**passed, PARENT_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1"}
 

@@ -34,6 +34,16 @@ _UPLOAD_ERRORS = (
     ErrorCode.QUOTA_EXCEEDED,
     ErrorCode.STORAGE_FULL,
 )
+_FORM = {
+    "type": "object",
+    "required": ["file", "name"],
+    "additionalProperties": False,
+    "properties": {
+        "file": {"type": "string", "contentMediaType": "application/zip"},
+        "name": {"type": "string", "minLength": 1, "maxLength": 200},
+        "metadata": {"type": "string", "description": "A JSON object of texts."},
+    },
+}
 
 
 class UploadFields(Strict):
@@ -57,7 +67,7 @@ class ImageQuery(PageQuery):
     status=202,
     errors=_UPLOAD_ERRORS,
     repeatable=True,
-    multipart=True,
+    form=_FORM,
     headers={
         "Content-Digest": "RFC 9530: `sha-256=:…:` or `sha-512=:…:` of the whole body, checked.",
         "X-Content-SHA256": "The hash of the file in hex, checked.",

@@ -1,11 +1,13 @@
-"""`regraft models …`: list, show, download, promote; may import typer, client and contract."""
+"""`regraft models …`: list, show, ask, download, promote; may import typer, client and contract."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from regraft.cli import render
+from regraft.cli.failures import REFUSED
 from regraft.cli.progress import say, transfer
 from regraft.cli.session import (
     Json,
@@ -19,9 +21,14 @@ from regraft.cli.session import (
     show,
 )
 from regraft.client.models import BUNDLE
+from regraft.contract.prediction import MAX_TOP, Embedded, Predicted, Prediction
 from regraft.contract.refs import PRODUCTION
 
 app = typer.Typer(no_args_is_help=True, help="Trained models.")
+PhotosArg = Annotated[
+    list[Path], typer.Argument(metavar="PHOTO…", help="Photos: JPEG, PNG or WebP.")
+]
+PoolOption = Annotated[bool, typer.Option("--pool", help="All photos show one product.")]
 ModelArg = Annotated[str, typer.Argument(metavar="MODEL", help="md_…, name@alias or name:version.")]
 
 
@@ -68,6 +75,55 @@ def download(
         out().print(str(path), soft_wrap=True)
         if file == BUNDLE:
             say(f"recognise photos with it: regraft predict {path} PHOTO…")
+
+
+@app.command()
+def predict(
+    ctx: typer.Context,
+    model: ModelArg,
+    photos: PhotosArg,
+    *,
+    top: Annotated[int, typer.Option(min=1, max=MAX_TOP, help="Labels to show for each.")] = 3,
+    pool: PoolOption = False,
+    as_json: Json = False,
+) -> None:
+    """Let the service recognise photos; `regraft predict` does so with a downloaded bundle."""
+    with connect(ctx) as client:
+        found = client.models.predict(model, photos, top=top, pool=pool)
+    show(found, render.predictions(_rows(found)), as_json=as_json)
+    _fail_on_errors(found.results)
+
+
+@app.command()
+def embed(
+    ctx: typer.Context,
+    model: ModelArg,
+    photos: PhotosArg,
+    *,
+    pool: PoolOption = False,
+    as_json: Json = False,
+) -> None:
+    """Turn photos into vectors, to compare products by; --json prints them whole."""
+    with connect(ctx) as client:
+        found = client.models.embed(model, photos, pool=pool)
+    show(found, render.vectors(found.results), as_json=as_json)
+    _fail_on_errors(found.results)
+
+
+def _rows(found: Prediction) -> list[dict[str, Any]]:
+    return [
+        {
+            **row.model_dump(mode="json"),
+            "image": row.image or f"{row.num_images} photos",
+            "error": row.error and row.error.message,
+        }
+        for row in found.results
+    ]
+
+
+def _fail_on_errors(results: Sequence[Predicted | Embedded]) -> None:
+    if any(row.error for row in results):
+        raise typer.Exit(REFUSED)
 
 
 @app.command()

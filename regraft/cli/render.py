@@ -14,6 +14,7 @@ from rich.text import Text
 
 from regraft.cli.quality import points, quality
 from regraft.contract.erasure import Erasure, ErasurePreview
+from regraft.contract.prediction import Embedded
 from regraft.contract.registry import Alias, AuditEntry, Comparison
 from regraft.contract.resources import (
     Backbone,
@@ -358,6 +359,23 @@ def predictions(results: Sequence[Mapping[str, Any]]) -> Table:
     A photo whose label is too unlikely to be answered says so.
     """
     return table(("image", "labels"), ((result["image"], _guesses(result)) for result in results))
+
+
+def vectors(results: Sequence[Embedded]) -> Table:
+    """Return one row for each vector: its length and its beginning."""
+    return table(
+        ("image", "numbers", "vector"),
+        (
+            (row.image or f"{row.num_images} photos", len(row.vector or ()), _beginning(row))
+            for row in results
+        ),
+    )
+
+
+def _beginning(row: Embedded) -> str:
+    if row.error:
+        return f"error: {row.error.message}"
+    return " ".join(f"{value:.3f}" for value in (row.vector or ())[:4]) + " …"
 
 
 def _guesses(result: Mapping[str, Any]) -> str:

@@ -1,20 +1,27 @@
-"""Models: read, download, promote and delete them; may import this package and the contract.
+"""Models: read, ask, download, promote and delete them.
+
+May import httpx2, this package and the contract.
 
 A reference to a model is `md_…`, `name@alias` or `name:version`.
 """
 
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+import httpx2
 
 from regraft.client.download import Download, OnBytes
 from regraft.client.errors import InvalidInput, UnexpectedAnswer
-from regraft.client.transport import Transport, path
+from regraft.client.transport import Answer, Transport, path
+from regraft.contract.prediction import Embedding, Prediction
 from regraft.contract.refs import PRODUCTION
 from regraft.contract.registry import Alias, Deleted
 from regraft.contract.resources import Model, ModelFile, Page
 
 BUNDLE = "bundle.zip"
+_PHOTO = "application/octet-stream"
 
 
 class Models:
@@ -65,6 +72,55 @@ class Models:
         url = path("models", model, "files")
         return tuple(self._transport.pages(url, Page[ModelFile], {"limit": 100}))
 
+    def predict(
+        self,
+        model: str,
+        photos: Iterable[str | Path | bytes],
+        *,
+        top: int = 3,
+        pool: bool = False,
+        groups: Sequence[str | None] | None = None,
+    ) -> Prediction:
+        """Return what a model says of photos: files, or their bytes.
+
+        `groups` names the product that each photo shows, or None; photos of one product get one
+        answer, as all do with `pool`. A photo that cannot be read has an `error` in its place.
+
+        Raises:
+            InvalidInput: a file cannot be read.
+            ConflictError: (`not_servable`) the model has no ONNX export, or is too large.
+        """
+        params = {"top": str(top), "pool": str(pool).lower()}
+        return self._ask(path("models", model, "predict"), photos, params, groups, Prediction)
+
+    def embed(
+        self,
+        model: str,
+        photos: Iterable[str | Path | bytes],
+        *,
+        pool: bool = False,
+        groups: Sequence[str | None] | None = None,
+    ) -> Embedding:
+        """Return photos as vectors by a model's backbone; otherwise as `predict`."""
+        params = {"pool": str(pool).lower()}
+        return self._ask(path("models", model, "embed"), photos, params, groups, Embedding)
+
+    def _ask(
+        self,
+        url: str,
+        photos: Iterable[str | Path | bytes],
+        params: dict[str, str],
+        groups: Sequence[str | None] | None,
+        answer: type[Answer],
+    ) -> Answer:
+        files = [("image", _part(number, photo)) for number, photo in enumerate(photos)]
+        fields = {} if groups is None else {"groups": json.dumps(list(groups))}
+
+        def make(http: httpx2.Client) -> httpx2.Request:
+            return http.build_request("POST", url, params=params, data=fields, files=files)
+
+        return self._transport.call(make, answer)
+
     def download(
         self,
         model: str,
@@ -96,6 +152,17 @@ class Models:
 
 def _alias(name: str, alias: str) -> str:
     return path("models", name, "aliases", alias)
+
+
+def _part(number: int, photo: str | Path | bytes) -> tuple[str, bytes, str]:
+    """Return a photo as a part of a form; bytes without a name are named by their place."""
+    if isinstance(photo, bytes):
+        return str(number), photo, _PHOTO
+    file = Path(photo)
+    try:
+        return file.name or str(number), file.read_bytes(), _PHOTO
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error.strerror or error}") from error
 
 
 def _target(destination: str | Path, name: str) -> Path:

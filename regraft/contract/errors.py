@@ -37,6 +37,7 @@ class ErrorCode(StrEnum):
     IN_USE = "in_use"
     WORSE_MODEL = "worse_model"
     DATASET_NOT_READY = "dataset_not_ready"
+    NOT_SERVABLE = "not_servable"
     PAYLOAD_TOO_LARGE = "payload_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     RANGE_NOT_SATISFIABLE = "range_not_satisfiable"
@@ -81,7 +82,7 @@ RECORDS: dict[ErrorCode, ErrorRecord] = {
         400, "user_data", False, "Send one JSON object, encoded as UTF-8, without NaN or repeats."
     ),
     ErrorCode.INVALID_MULTIPART: ErrorRecord(
-        400, "user_data", False, "Send multipart/form-data with one `file` part and a `name` field."
+        400, "user_data", False, "Send multipart/form-data with the parts that the route takes."
     ),
     ErrorCode.INCOMPLETE_BODY: ErrorRecord(
         400, "infrastructure", True, "The connection ended before the body did: send it again."
@@ -115,6 +116,12 @@ RECORDS: dict[ErrorCode, ErrorRecord] = {
         "user_data",
         True,
         "Wait until it is `ready`; one that is `invalid` must be uploaded again.",
+    ),
+    ErrorCode.NOT_SERVABLE: ErrorRecord(
+        409,
+        "user_data",
+        False,
+        'Train it with `exports: ["onnx"]` and on a smaller backbone, or use its files yourself.',
     ),
     ErrorCode.PAYLOAD_TOO_LARGE: ErrorRecord(
         413, "quota", False, "Send less in one request, or ask for a higher limit."

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("regraft", "core", "db", "api", "worker", "deploy", "benchmarks")
+ROOMS = ("regraft", "core", "db", "api", "serve", "worker", "deploy", "benchmarks")
 
 
 def _sources() -> list[Path]:

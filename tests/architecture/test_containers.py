@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from api.settings import ApiSettings
-from core.settings import Settings, WebhookSettings
+from core.settings import Serving, Settings, WebhookSettings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -37,7 +37,7 @@ def test_the_dockerfile_passes_its_linter() -> None:
 
 def test_the_api_image_has_no_torch() -> None:
     """Torch would make the API's image gigabytes larger and its attack surface with it."""
-    assert "torch" not in _stage("base") + _stage("api")
+    assert "torch" not in _stage("base") + _stage("api") + _stage("serve")
     assert "torch" in _stage("worker")
 
 
@@ -58,7 +58,7 @@ def test_each_service_starts_something_of_ours(name: str) -> None:
     stage = _stage(OURS[name]["build"]["target"])
     default = " ".join(re.findall(r"^CMD (\[.*\])", stage.replace("\\\n", ""), re.MULTILINE))
     command = " ".join(OURS[name].get("command", [])) or default
-    modules = re.findall(r"\b(?:worker|api|db)\.[a-z_]+", command)
+    modules = re.findall(r"\b(?:worker|api|serve|db)\.[a-z_]+", command)
     assert modules
     for module in modules:
         assert importlib.util.find_spec(module) is not None, module
@@ -70,4 +70,5 @@ def test_each_variable_is_read(name: str) -> None:
     known = {f"REGRAFT_{field.upper()}" for field in Settings.model_fields} | _NOT_OURS
     known |= {f"REGRAFT_WEBHOOK_{field.upper()}" for field in WebhookSettings.model_fields}
     known |= {f"REGRAFT_API_{field.upper()}" for field in ApiSettings.model_fields}
+    known |= {f"REGRAFT_SERVE_{field.upper()}" for field in Serving.model_fields}
     assert set(OURS[name]["environment"]) <= known

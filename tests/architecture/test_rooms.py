@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("regraft", "core", "db", "api", "worker", "deploy")
+ROOMS = ("regraft", "core", "db", "api", "serve", "worker", "deploy")
 
 
 def _python(code: str) -> None:
@@ -27,7 +27,9 @@ def test_the_arrows() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("module", ["api.app", "api.wsgi", "worker.app", "worker.control"])
+@pytest.mark.parametrize(
+    "module", ["api.app", "api.wsgi", "serve.app", "serve.child", "worker.app", "worker.control"]
+)
 def test_torch_stays_out(module: str) -> None:
     """The API image has no torch, and a supervisor with torch could not fork safely."""
     _python(f"import {module}, sys; assert 'torch' not in sys.modules")

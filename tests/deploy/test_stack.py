@@ -63,7 +63,7 @@ def test_a_dead_launcher_leaves_nothing(tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as out:
         launcher = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
     _until(lambda: "Regraft is up" in (tmp_path / "out").read_text(), 60)
-    assert len(_group(tmp_path)) >= 6
+    assert len(_group(tmp_path)) >= 7
     os.kill(launcher.pid, signal.SIGKILL)
     launcher.wait()
     _until(lambda: _group(tmp_path) == [])

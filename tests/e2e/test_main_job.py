@@ -96,6 +96,11 @@ def test_the_bundle_answers_alone(client: Client, job: Job, tmp_path: Path) -> N
     assert job.metrics is not None
     assert job.metrics.test is not None
     assert right == round(100 * job.metrics.test.accuracy)
+    chosen = rows[::7]
+    said = client.models.predict(str(job.model), [row["image"] for row in chosen]).results
+    for row, expected in zip(said, chosen, strict=True):
+        assert (row.label, row.abstained) == (expected["label"], expected["abstained"])
+        assert row.probability == pytest.approx(expected["probability"], abs=1e-4)
 
 
 def test_every_file_is_what_its_hash_says(client: Client, job: Job, tmp_path: Path) -> None:
@@ -114,6 +119,8 @@ def test_the_other_merchant_sees_nothing(stack: Stack, job: Job) -> None:
                 ask(job.id)
         with pytest.raises(NotFoundError):
             other.models.get(str(job.model))
+        with pytest.raises(NotFoundError):
+            other.models.predict(str(job.model), [b"x"])
         with pytest.raises(NotFoundError):
             other.jobs.submit(dataset=job.spec.dataset)
         assert list(other.jobs.list()) == []

@@ -15,6 +15,7 @@ from db.session import Database
 ROOT = Path(__file__).parents[2]
 API = ("gunicorn", "-c", "api/gunicorn_conf.py", "--check-config", "api.wsgi:app")
 POSTGRES = "postgresql+psycopg://x@/x"
+SERVE = ("gunicorn", "-c", "serve/gunicorn_conf.py", "--check-config", "serve.wsgi:app")
 CONTROL = ("worker.control",)
 
 
@@ -57,6 +58,7 @@ def test_the_database_is_its_owners_alone(home: Path) -> None:
 def test_safe_settings_start(home: Path) -> None:
     """The checks below would pass because nothing ever starts."""
     assert _start(home, API)[0] == 0
+    assert _start(home, SERVE, REGRAFT_SERVE_BIND="0.0.0.0:8090", REGRAFT_SERVE_SECRET="s")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,7 @@ def test_safe_settings_start(home: Path) -> None:
         (API, {"REGRAFT_DATABASE_URL": POSTGRES}, "REGRAFT_DATABASE_APP_URL is empty"),
         (CONTROL, {"REGRAFT_WEBHOOK_ALLOW_PRIVATE": "1"}, "REGRAFT_WEBHOOK_ALLOW_PRIVATE is set"),
         (CONTROL, {"FLASK_DEBUG": "true"}, "FLASK_DEBUG is set"),
+        (SERVE, {"REGRAFT_SERVE_BIND": "0.0.0.0:8090"}, "REGRAFT_SERVE_SECRET is empty"),
     ],
 )
 def test_unsafe_settings(

@@ -1,4 +1,4 @@
-"""One file's bytes in, a clean copy or a verdict out; runs in the sandboxed child only.
+"""One file's bytes in, a clean copy or a verdict out; runs in sandboxed children only.
 
 The clean copy is our own encoder's work on the decoded pixels: metadata, trailing bytes and
 whatever else rode along is gone. PNG stays PNG, so that nothing is lost; JPEG becomes JPEG of
@@ -9,13 +9,16 @@ photos would take five to ten times the space for a difference below what traini
 import hashlib
 import io
 import warnings
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from PIL import Image, ImageFile, ImageOps
 
 from core.settings import UploadLimits
 from regraft.contract.verdict import Verdict
 from worker.ingest import jpeg, sniff
+
+Made = TypeVar("Made")
 
 _SAVE: dict[str, dict[str, object]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -60,14 +63,9 @@ def clean(data: bytes, limits: UploadLimits) -> Clean:
     Raises:
         RejectedError: the file is left out.
     """
-    kind = _kind(data)
-    if kind == "JPEG":
-        _check_work(data)
-    image = _open(data, kind)
-    _check_shape(image, limits)
-    if getattr(image, "is_animated", False) and kind != "JPEG":
-        raise RejectedError(Verdict.ANIMATED, "The image is animated; send one picture.")
-    pixels = _plain(_oriented(_load(image, data, kind)))
+    image, kind = _admitted(data, limits)
+    _load(image.load, data, kind)
+    pixels = _plain(_oriented(image))
     # The encoders would write the colour profile and the comments they find here.
     pixels.info = {}
     encoded = io.BytesIO()
@@ -75,6 +73,29 @@ def clean(data: bytes, limits: UploadLimits) -> Clean:
     digest = hashlib.sha256(f"{pixels.mode} {pixels.width} {pixels.height} ".encode())
     digest.update(pixels.tobytes())
     return Clean(encoded.getvalue(), digest.hexdigest(), pixels.width, pixels.height)
+
+
+def seen(data: bytes, limits: UploadLimits, look: Callable[[bytes], Made]) -> Made:
+    """Return what `look`, which decodes the file itself, makes of one that `clean` would take.
+
+    Raises:
+        RejectedError: the file is left out.
+    """
+    image, kind = _admitted(data, limits)
+    image.close()
+    return _load(lambda: look(data), data, kind)
+
+
+def _admitted(data: bytes, limits: UploadLimits) -> tuple[Image.Image, str]:
+    """Return an image of which only the header was read, and its format."""
+    kind = _kind(data)
+    if kind == "JPEG":
+        _check_work(data)
+    image = _open(data, kind)
+    _check_shape(image, limits)
+    if getattr(image, "is_animated", False) and kind != "JPEG":
+        raise RejectedError(Verdict.ANIMATED, "The image is animated; send one picture.")
+    return image, kind
 
 
 def _kind(data: bytes) -> str:
@@ -132,19 +153,19 @@ def _check_shape(image: Image.Image, limits: UploadLimits) -> None:
         raise RejectedError(Verdict.TOO_SMALL, f"{shape}: under {limits.min_side} on a side.")
 
 
-def _load(image: Image.Image, data: bytes, kind: str) -> Image.Image:
-    """Decode every pixel; whatever a decoder raises is the file's fault."""
+def _load(decode: Callable[[], Made], data: bytes, kind: str) -> Made:
+    """Return what decoding every pixel makes; whatever a decoder raises is the file's fault."""
     if sniff.lacks_end(data, kind) or (kind == "PNG" and not sniff.has_sound_chunks(data)):
         raise _broken(data, kind)
     try:
-        image.load()
+        made = decode()
     except MemoryError:
         raise
     except Exception as error:
         raise _broken(data, kind) from error
     if kind == "JPEG" and jpeg.is_damaged(data):
         raise _broken(data, kind)
-    return image
+    return made
 
 
 def _broken(data: bytes, kind: str) -> RejectedError:

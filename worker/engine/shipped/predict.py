@@ -165,18 +165,23 @@ class Predictor:
         It abstains below the threshold of its label, and always where the label has none: then
         nothing has shown that it is right often enough.
         """
-        return [self._answer(row, top) for row in self.probabilities(images)]
+        rows = self.probabilities(images)
+        return [answer_of(row, self.labels, self.thresholds, top) for row in rows]
 
-    def _answer(self, row: Floats, top: int) -> Answer:
-        order = [int(number) for number in np.argsort(-row, kind="stable")]
-        best, threshold = order[0], self.thresholds[order[0]]
-        probability = float(row[best])
-        return {
-            "label": self.labels[best],
-            "probability": probability,
-            "abstained": threshold is None or probability < threshold,
-            "top": [{"label": self.labels[i], "probability": float(row[i])} for i in order[:top]],
-        }
+
+def answer_of(
+    row: Floats, labels: Sequence[str], thresholds: Sequence[float | None], top: int
+) -> Answer:
+    """Return the answer that probabilities [labels] make, as `Predictor.answer`."""
+    order = [int(number) for number in np.argsort(-row, kind="stable")]
+    best, threshold = order[0], thresholds[order[0]]
+    probability = float(row[best])
+    return {
+        "label": labels[best],
+        "probability": probability,
+        "abstained": threshold is None or probability < threshold,
+        "top": [{"label": labels[i], "probability": float(row[i])} for i in order[:top]],
+    }
 
 
 def _read(path: Path) -> Any:
