@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-peers bench-control bench-quality fuzz help install install-dev demo up test lint types unit chaos chaos-full lock openapi migration clean
+.PHONY: bench bench-peers bench-control bench-quality bench-serving fuzz help install install-dev demo up test lint types unit chaos chaos-full lock openapi migration clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,9 @@ fuzz: install-dev ## generated and damaged requests against the running service;
 
 bench-control: install-dev ## submits, polls, lists and queue-to-start on both databases; JSON
 	@$(RUN) -m benchmarks.control $(BENCH)
+
+bench-serving: install-dev ## 1,000 merchants' heads on one loaded backbone; JSON
+	@$(RUN) -m benchmarks.serving $(BENCH)
 
 bench-quality: install ## few-shot curves of every strategy, BENCH="--seconds 600"; goes on where it was
 	@$(RUN) -m benchmarks.quality $(BENCH)
