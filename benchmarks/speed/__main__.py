@@ -82,17 +82,17 @@ def _cases(options: argparse.Namespace) -> Iterator[Case]:
     for network in options.networks:
         for name, module, more in (
             ("floor", "floor", ""),
-            ("eager", "eager", ""),
             ("first", "ours", "first"),
             ("again", "ours", "again"),
             ("grown", "ours", "grown"),
             ("plain", "plain", "head"),
         ):
             yield Case(name, module, network, more, many)
-        yield Case("half", "ours", network, "first", many // 2)
         if _PEERS.exists():
             yield Case("hugging_face", "peers.hugging_face", network, "", many, str(_PEERS))
             yield Case("fastai", "peers.fast_ai", network, "", many, str(_PEERS))
+        yield Case("half", "ours", network, "first", many // 2)
+        yield Case("eager", "eager", network, "", few)
         for strategy in ("partial_finetune", "full_finetune"):
             yield Case(strategy, "ours", network, strategy, few)
             yield Case(f"plain_{strategy}", "plain", network, strategy, few)

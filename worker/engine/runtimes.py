@@ -83,6 +83,7 @@ def _session(path: Path, _mtime_ns: int, num_features: int, num_threads: int) ->
     runtime: Any = onnxruntime
     options = runtime.SessionOptions()
     options.intra_op_num_threads = num_threads
+    options.log_severity_level = 4  # what goes wrong is raised, and mostly lack of memory
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     whole = path.read_bytes() + graph.features_patch(num_features)
     return runtime.InferenceSession(whole, options, providers=["CPUExecutionProvider"])

@@ -89,28 +89,37 @@ from worker.engine.backbone import prepared
 from worker.engine.data import load
 from worker.engine.features import Extractor, cache_of
 from worker.engine.runspec import DataSource
+from worker.engine.runtimes import Eager, Onnx
 
 torch.set_num_threads(1)
 images = load(DataSource(folder=Path(sys.argv[1])))
 backbone, recorder = prepared("efficientnet_lite0", None), Recorder()
-warm = cache_of(backbone, Path(sys.argv[2]) / "warm")
-Extractor(backbone, warm, 1, Recorder()).extract(images[:2])
+graph = sys.argv[3]
+runtime = Onnx(1280, lambda: Path(graph)) if graph else Eager(backbone)
+warm = cache_of(backbone, Path(sys.argv[2]) / "warm", runtime)
+Extractor(backbone, warm, 1, Recorder(), runtime).extract(images[:2])
 status = Path("/proc/self/status").read_text()
 used = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData"))
 limit = (used + 450 * 1024) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-found = Extractor(backbone, cache_of(backbone, Path(sys.argv[2])), 120, recorder).extract(images)
+cache = cache_of(backbone, Path(sys.argv[2]), runtime)
+found = Extractor(backbone, cache, 120, recorder, runtime).extract(images)
 assert found.computed == 120, found.computed
 print([data["batch_size"] for _, _, data in recorder.events])
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_DATA")
-def test_a_batch_that_does_not_fit_is_halved_until_it_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", ["eager", "onnxruntime"])
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(
+    runtime: str, tmp_path: Path, trained: TrainedRun
+) -> None:
     """A job would fail on a small machine for a default it never chose."""
     samples = Path(__file__).parents[3] / "samples" / "fashion-mnist" / "target"
+    (exported,) = trained.spec.shared_cache.glob("backbones/*/backbone.onnx")
+    graph = str(exported) if runtime == "onnxruntime" else ""
     done = subprocess.run(
-        [sys.executable, "-c", _TIGHT, str(samples), str(tmp_path)],
+        [sys.executable, "-c", _TIGHT, str(samples), str(tmp_path), graph],
         check=False,
         capture_output=True,
         text=True,

@@ -256,6 +256,13 @@ def test_the_spec_of_the_run_is_the_spec_of_the_job(trained: TrainedRun) -> None
     assert trained.result.done.lineage["num_train"] == 96
 
 
+def test_a_model_tells_the_runtime_that_computed_its_features(trained: TrainedRun) -> None:
+    """Nobody could say why two hosts' models differ in their last digits."""
+    (note,) = trained.spec.shared_cache.glob("runtimes/*.efficientnet_lite0.json")
+    name = json.loads(note.read_text())["runtime"]
+    assert name in str(trained.result.done.lineage["numeric_profile"])
+
+
 @pytest.mark.usefixtures("one_thread")
 def test_a_fine_tuned_model_is_the_merchants_own_and_answers_as_trained(
     make_spec: MakeSpec, tmp_path: Path
