@@ -15,21 +15,21 @@ def median(case: Mapping[str, Any], field: str = "seconds") -> float:
     return float(statistics.median(row[field] for row in case["rows"]))
 
 
-def head_only(found: Found, epochs: int = EPOCHS) -> dict[str, Any]:
+def head_only(found: Found, field: str = "seconds", epochs: int = EPOCHS) -> dict[str, Any]:
     """Compare a head-only job with the peers' `epochs` epochs and with the floor, one network."""
-    peers = {name: epochs * median(found[name]) for name in _PEERS if name in found}
-    first, again = median(found["first"]), median(found["again"])
+    peers = {name: epochs * median(found[name], field) for name in _PEERS if name in found}
+    first, again = median(found["first"], field), median(found["again"], field)
     return {
         "ours_s": round(first, 2),
         "again_s": round(again, 3),
-        "grown_s": round(median(found["grown"]), 2),
-        "floor_s": round(median(found["floor"]), 2),
+        "grown_s": round(median(found["grown"], field), 2),
+        "floor_s": round(median(found["floor"], field), 2),
         "peers_s": {name: round(value, 1) for name, value in peers.items()},
         "times_faster": {name: round(value / first, 1) for name, value in peers.items()},
         "again_times_faster": {name: round(value / again) for name, value in peers.items()},
-        "of_the_floor": round(first / median(found["floor"]), 2),
+        "of_the_floor": round(first / median(found["floor"], field), 2),
         "images_per_second": {
-            name: round(found[name]["photos"] / median(found[name]), 1)
+            name: round(found[name]["photos"] / median(found[name], field), 1)
             for name in ("eager", "floor")
             if name in found
         },

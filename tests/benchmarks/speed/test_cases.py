@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.speed import eager, floor, networks, ours, plain
-from benchmarks.speed.case import Measure, Options
+from benchmarks.speed.case import Measure, Options, processor_seconds
 from benchmarks.speed.images import NUM_CLASSES, parted, photos
 from regraft.contract.catalog import BACKBONES
 
@@ -62,6 +62,21 @@ def test_no_photo_is_both_trained_on_and_held_out(tmp_path: Path) -> None:
     assert not {path for path, _ in train} & {path for path, _ in held_out}
 
 
+def test_the_processor_time_of_children_counts() -> None:
+    """A loop would hide its decoding in the workers that load its images."""
+    code = "import sys; n = sum(range(30_000_000)); print(n, flush=True); sys.stdin.read()"
+    pipe = subprocess.PIPE
+    before = processor_seconds()
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe)
+    assert child.stdout is not None
+    child.stdout.readline()
+    alive = processor_seconds() - before
+    child.communicate()
+    ended = processor_seconds() - before
+    assert alive > 0.1
+    assert ended >= alive - 0.02
+
+
 @pytest.mark.parametrize(
     ("measure", "more"),
     [
@@ -77,6 +92,7 @@ def test_a_case_measures(measure: Measure, more: str, asks: Asks) -> None:
     """`make bench` would break on the day that its figures are asked for."""
     (row,) = measure(asks(more))
     assert row["seconds"] > 0
+    assert row["processor_seconds"] > 0
 
 
 def test_a_job_is_measured_on_the_caches_that_its_case_names(asks: Asks) -> None:

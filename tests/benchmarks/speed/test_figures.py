@@ -44,6 +44,8 @@ def test_a_peers_epoch_counts_twenty_times() -> None:
     assert heads["times_faster"] == {"plain": 50.0, "fastai": 75.0}
     assert heads["again_times_faster"] == {"plain": 1200, "fastai": 1800}
     assert heads["of_the_floor"] == pytest.approx(12 / 11, abs=0.01)
+    by_processor = figures.head_only(FOUND, "training_seconds")
+    assert by_processor["peers_s"] == {"plain": 300.0, "fastai": 450.0}
     assert heads["images_per_second"] == {"eager": 25.0, "floor": 90.9}
 
 
