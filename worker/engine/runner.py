@@ -78,7 +78,7 @@ def run(spec: RunSpec, context: Context) -> Result:
     transfer = transfer_of(given, contest, delivered, metrics, comparison)
     transfer = transfer.model_copy(update={"live_model": live_quality(spec, given, context)})
     context.check()
-    trained = Trained(delivered.model, given.labels, metrics, transfer)
+    trained = Trained(delivered.model, given.labels, metrics, transfer, delivered.strategy)
     message = deliver(spec, trained, given, recorded)
     is_baseline = delivered.model is baseline.model
     adapted = backbone if is_baseline else start.task.backbone

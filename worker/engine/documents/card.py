@@ -108,10 +108,10 @@ def _method(facts: Facts) -> list[str]:
     transfer, job = facts.trained.transfer, facts.spec.spec
     record = facts.trained.model.backbone.record
     asked = f"Asked for: `{job.strategy.type}` on `{record.name}`"
-    lines = [f"{asked}."]
-    known = STRATEGIES.get(job.strategy.type)
-    if known is not None:
-        lines = [f"{asked}, which trains {known.trains} ({known.reference})."]
+    lines = [f"{asked}{_trains(job.strategy.type)}."]
+    delivered = facts.trained.strategy
+    if delivered not in {None, job.strategy.type}:
+        lines += ["", f"Delivered: `{delivered}`{_trains(delivered)}."]
     lines += ["", _plain(transfer.explanation)]
     if transfer.guard is not None:
         lines += [
@@ -121,6 +121,11 @@ def _method(facts: Facts) -> list[str]:
     if transfer.gain is not None:
         lines += ["", f"Gain over training from scratch: {_gain(transfer.gain)}."]
     return lines
+
+
+def _trains(strategy: str | None) -> str:
+    known = STRATEGIES.get(strategy or "")
+    return "" if known is None else f", which trains {known.trains} ({known.reference})"
 
 
 def _plain(text: str) -> str:

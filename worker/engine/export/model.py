@@ -23,12 +23,13 @@ BUNDLE = "bundle.zip"
 
 
 class Trained(NamedTuple):
-    """A model, its labels in order, and what is known of its quality."""
+    """A model, its labels in order, what is known of its quality, and the strategy that made it."""
 
     model: Adapted
     labels: list[str]
     metrics: JobMetrics
     transfer: Transfer
+    strategy: str | None = None
 
 
 class Document(NamedTuple):
@@ -85,9 +86,11 @@ def preprocess_facts(trained: Trained) -> dict[str, object]:
 
 
 def _quality(trained: Trained) -> dict[str, object]:
+    """Return what was measured, without what it took: the same run makes the same file again."""
+    without_times = {"candidates": {"__all__": {"seconds"}}}
     return {
         "metrics": trained.metrics.model_dump(mode="json"),
-        "transfer": trained.transfer.model_dump(mode="json"),
+        "transfer": trained.transfer.model_dump(mode="json", exclude=without_times),
     }
 
 

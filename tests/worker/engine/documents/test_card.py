@@ -28,6 +28,15 @@ def test_the_card_tells_what_a_buyer_must_know(facts: Facts) -> None:
         assert said in text, said
 
 
+def test_the_card_names_what_was_delivered(facts: Facts) -> None:
+    """Where the guard keeps a model back, the card would describe one that nobody has."""
+    assert "Delivered: " not in card(facts).decode()
+    kept_back = facts.trained._replace(strategy="prototype")
+    text = card(facts._replace(trained=kept_back)).decode()
+    assert "Asked for: `linear_probe`" in text
+    assert "Delivered: `prototype`, which trains " in text
+
+
 def test_labels_stay_text(facts: Facts) -> None:
     """A label would become a link, a heading or a table of its own."""
     text = card(facts).decode()
