@@ -95,8 +95,8 @@ def _plan(table: Table, images: ImageSet, options: argparse.Namespace) -> Iterat
             draws = _TUNED_DRAWS if is_slow else _MANY_DRAWS if num_each <= _FEW else _DRAWS
             for draw in range(min(draws, options.draws or draws)):
                 cell = Cell(images.name, num_each, draw, name)
-                # The guard trains a second time: what it does is measured on the first draw.
-                is_guarded = not is_tuned or draw == 0
+                # The guard trains a second time: asked once, where there is most to tell by.
+                is_guarded = not is_tuned or (draw == 0 and num_each == images.tuned_at[-1])
                 if num_each <= options.most:
                     yield Todo(cell, strategy, is_slow=is_slow, is_guarded=is_guarded)
 

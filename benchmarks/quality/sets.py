@@ -66,7 +66,7 @@ def image_sets(folder: Path, say: Callable[[str], None]) -> Iterator[ImageSet]:
 
 def _fashion(folder: Path) -> ImageSet:
     pool, tests = _idx(folder, "train", _POOL), _idx(folder, "t10k", _TESTS)
-    return ImageSet("fashion-mnist", pool, tests, [], [], (1, 5, 20, 50, 100))
+    return ImageSet("fashion-mnist", pool, tests, [], [], (1, 5, 20, 50))
 
 
 def _drawings(folder: Path) -> ImageSet:
