@@ -70,7 +70,7 @@ STRATEGIES: dict[str, StrategyRecord] = {
         ),
         StrategyRecord(
             type="instance_weighting",
-            trains="the head, on features of target images and weighted source images",
+            trains="the head, or the last stages too, on target images and weighted source images",
             summary="Source images count the more, the more they are like the target's.",
             reference="Huang et al. 2007, Correcting Sample Selection Bias by Unlabeled Data; "
             "Dai et al. 2007, Boosting for Transfer Learning",

@@ -52,10 +52,11 @@ class AutoStrategy(Strategy):
     Heads on frozen features are compared by cross-validation, a source's weighted images among
     them where one is given. `fine_tuning` then tries training the backbone by successive
     halving, in at most half of `limits.max_minutes`, where enough images can be held back to
-    tell; `off` never does.
+    tell; with a source its ways are also those that draw both domains together. `off` never does.
     """
 
     uses_source: ClassVar[bool] = True
+    takes_unlabelled: ClassVar[bool] = True
     chooses_backbone: ClassVar[bool] = True
 
     type: Literal["auto"] = "auto"
@@ -65,6 +66,7 @@ class AutoStrategy(Strategy):
 class InstanceWeighting(Strategy):
     """A linear head on the frozen backbone, from target images and weighted source images.
 
+    `trains: "tail"` trains the last two stages with the head, on the same weights.
     `weighting` says where the weights come from: `tradaboost` from `rounds` of boosting (Dai et
     al. 2007), `density_ratio` from a classifier that tells the domains apart, `kmm` from kernel
     mean matching (Huang et al. 2007); a weight of the last two is at most about `max_weight`
@@ -77,6 +79,7 @@ class InstanceWeighting(Strategy):
     needs_shared_labels: ClassVar[bool] = True
 
     type: Literal["instance_weighting"] = "instance_weighting"
+    trains: Literal["head", "tail"] = "head"
     weighting: Literal["tradaboost", "density_ratio", "kmm"] = "tradaboost"
     source_weight: Annotated[float, Field(gt=0.0, le=100.0)] = 0.3
     max_weight: Annotated[float, Field(ge=1.0, le=1000.0)] = 10.0

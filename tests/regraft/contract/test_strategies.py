@@ -23,7 +23,7 @@ def test_the_catalogue_lists_every_strategy() -> None:
         ("uses_source", {"auto", "instance_weighting", "coral", "mmd", "dann"}),
         ("chooses_backbone", {"auto"}),
         ("needs_shared_labels", {"instance_weighting", "dann"}),
-        ("takes_unlabelled", {"coral", "mmd", "dann"}),
+        ("takes_unlabelled", {"auto", "coral", "mmd", "dann"}),
     ],
 )
 def test_what_each_learns_from(field: str, names: set[str]) -> None:

@@ -9,19 +9,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from regraft.contract.job import Hyperparameters
 from regraft.contract.strategies import PartialFinetune, Prototype
 from tests.worker.engine.conftest import SAMPLES, MakeSpec
 from tests.worker.engine.recorder import Recorder
+from tests.worker.engine.tasks import task_of
 from worker.engine.backbone import Backbone
-from worker.engine.checkpoints import NoCheckpoints
 from worker.engine.context import Context
 from worker.engine.data import Image
 from worker.engine.export.segments import compose
 from worker.engine.features import Features
 from worker.engine.guard import Contest, Guarded, Held, guarded
 from worker.engine.runner import run
-from worker.engine.splits import folds
 from worker.engine.strategies import STRATEGIES, Fitted, Task
 from worker.engine.strategies.linear_probe import frozen_head
 
@@ -32,20 +30,7 @@ NOBODY = Held([], torch.zeros(0, dtype=torch.int64))
 @pytest.fixture
 def whole(backbone: Backbone, features: Features, images: list[Image], tmp_path: Path) -> Task:
     """All of the sample's target images."""
-    names = sorted({image.label or "" for image in images})
-    return Task(
-        images=images,
-        labels=torch.tensor([names.index(image.label or "") for image in images]),
-        folds=torch.tensor(folds(images, 0)),
-        num_classes=len(names),
-        backbone=backbone,
-        features=features,
-        wanted=Hyperparameters(),
-        seed=0,
-        workspace=tmp_path,
-        checkpoints=NoCheckpoints(),
-        names=names,
-    )
+    return task_of(backbone, images, features, tmp_path)
 
 
 def _half(task: Task, *, even: bool) -> Task:

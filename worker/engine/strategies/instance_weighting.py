@@ -1,4 +1,4 @@
-"""Instance weighting: a head from target images and those source images that are like them.
+"""Instance weighting: a head, or head and tail, from target images and source images like them.
 
 The sum of w_i * loss over both domains, w_i = 1 for target images. May import torch, the contract
 and the engine's own modules.
@@ -9,7 +9,7 @@ import time
 import torch
 from torch import Tensor
 
-from regraft.contract.strategies import InstanceWeighting
+from regraft.contract.strategies import InstanceWeighting, PartialFinetune
 from worker.engine.adapted import Adapted
 from worker.engine.context import Context
 from worker.engine.domain.density_ratio import density_ratio
@@ -17,7 +17,8 @@ from worker.engine.domain.kernel_mean_matching import kernel_mean_matching
 from worker.engine.domain.tradaboost import boosted
 from worker.engine.head import basis_of
 from worker.engine.solver import Problems, solve
-from worker.engine.strategies.base import Fitted, Task
+from worker.engine.strategies.base import Fitted, Source, Task
+from worker.engine.strategies.fine_tuning import Variant, fine_tuned
 from worker.engine.strategies.joined import require_shared, required_source, shared_part
 from worker.engine.strategies.linear_probe import (
     DEFAULT_PENALTY,
@@ -25,6 +26,10 @@ from worker.engine.strategies.linear_probe import (
     material_of,
     solve_head,
 )
+from worker.engine.training.aligned import Aligned, NoTerm
+from worker.engine.training.optimiser import decay
+from worker.engine.training.recipe import recipe_of
+from worker.engine.training.shown import Others
 
 _BOOSTED_ITERATIONS = 50  # of the solver, in each round
 _BOOSTED_TOLERANCE = 1e-3
@@ -34,10 +39,11 @@ def instance_weighting(task: Task, options: InstanceWeighting, context: Context)
     """Return the frozen backbone with the head that `solve_head` finds on weighted images.
 
     Source images of classes that the target does not have count nothing. The L2 is chosen by
-    target images alone: source images are trained on in every fold and scored in none.
+    target images alone: source images are trained on in every fold and scored in none. Where the
+    tail is asked for it is trained with the head, on the weights that frozen features give.
 
     Raises:
-        EngineError: LABEL_SPACES_DISJOINT where no class is shared, or DIVERGED.
+        EngineError: LABEL_SPACES_DISJOINT where no class is shared, or see `fine_tuned`.
     """
     source = required_source(task, options.type)
     require_shared(source, task.names, options.type)
@@ -47,6 +53,12 @@ def instance_weighting(task: Task, options: InstanceWeighting, context: Context)
     material = weighted(material_of(task), features, shared.labels, options, context)
     seconds = time.perf_counter() - started
     _report(material, len(task.labels), seconds, context)
+    left_out = len(source.images) - len(shared.images)
+    text = f"{len(shared.images)} source images were weighted by {options.weighting}"
+    text += f", and {left_out} of other classes left out. " if left_out else ". "
+    if options.trains == "tail":
+        fitted = _with_tail(task, shared, material, options, context)
+        return fitted._replace(explanation=text + fitted.explanation)
     solved = solve_head(material, task.wanted, context)
     shown = {"weighting": options.weighting}
     candidates = [
@@ -55,13 +67,34 @@ def instance_weighting(task: Task, options: InstanceWeighting, context: Context)
         )
         for one in solved.candidates
     ]
-    left_out = len(source.images) - len(shared.images)
-    text = f"{len(shared.images)} source images were weighted by {options.weighting}"
-    text += f", and {left_out} of other classes left out. " if left_out else ". "
     model = Adapted(
         task.backbone, solved.head, task.features, is_frozen=True, left_out=solved.left_out
     )
     return Fitted(model, candidates, text + solved.explanation)
+
+
+def _with_tail(
+    task: Task, shared: Source, material: Material, options: InstanceWeighting, context: Context
+) -> Fitted:
+    """Train the last stages and the head on images of both domains, the source's weighted.
+
+    A batch has as many images of the one as of the other, so the weights are taken to a mean of
+    what all source images count together as a share of what all target images do.
+    """
+    if material.weights is None:
+        raise ValueError("material without weights")
+    weights = material.weights[-1, len(task.labels) :] * len(shared.labels) / len(task.labels)
+    everything = torch.ones(task.num_classes).bool()
+    recipe = recipe_of(task.wanted, PartialFinetune(), task.backbone.record, task.seed)
+    variant = Variant(
+        pulls=lambda network: decay(network, recipe.decay),
+        shown={"weighting": options.weighting, "source_images": len(shared.images)},
+        objective=Aligned(NoTerm(), task.backbone.record.num_features, 0, 1.0),
+        others=Others(shared.images, shared.labels, 0, (), everything, weights),
+    )
+    fitted = fine_tuned(task, PartialFinetune(), variant, context)
+    candidates = [one.model_copy(update={"strategy": options.type}) for one in fitted.candidates]
+    return fitted._replace(candidates=candidates)
 
 
 def weighted(

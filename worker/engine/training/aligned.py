@@ -16,6 +16,14 @@ from worker.engine.training.objective import SOURCE, TARGET, Batch
 _HIDDEN = 256  # units of the discriminator
 
 
+class NoTerm(nn.Module):
+    """Nothing is drawn together."""
+
+    def forward(self, source: Tensor, _target: Tensor, _progress: float) -> Tensor:
+        """Return 0."""
+        return source.new_zeros(())
+
+
 class CoralTerm(nn.Module):
     """`strength` times the distance of covariances."""
 
@@ -103,6 +111,9 @@ class Aligned(nn.Module):
 
 
 def known_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean cross-entropy of the rows whose targets are known; 0 where none is."""
+    """Return the mean cross-entropy of the rows whose targets are known; 0 where none is.
+
+    A row counts as much as its targets sum to.
+    """
     losses = -(targets * logits.log_softmax(dim=1)).sum()
     return losses / targets.sum().clamp_min(torch.finfo(targets.dtype).eps)

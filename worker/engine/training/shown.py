@@ -72,6 +72,8 @@ class Others(NamedTuple):
     First the source's, with their `labels` [m] as columns of the targets, then unlabelled ones of
     the target. The columns after the target's classes, `num_own` of them, are classes of the
     source's own. `aligned` [c] tells which classes of the target have their images aligned.
+    `weights` [m] say how much each of the source's images counts beside one of the target's; all
+    count alike without.
     """
 
     source: Sequence[Image]
@@ -79,6 +81,7 @@ class Others(NamedTuple):
     num_own: int
     unlabelled: Sequence[Image]
     aligned: Tensor
+    weights: Tensor | None = None
 
     @property
     def images(self) -> list[Image]:
@@ -104,6 +107,9 @@ class TwoDomains:
         own_places = torch.where(others.aligned[labels], TARGET, NEITHER)
         sides = torch.tensor([SOURCE, TARGET])
         self._places = torch.cat([own_places, torch.repeat_interleave(sides, counts[1:])])
+        self._weights = torch.ones(len(self._labels))
+        if others.weights is not None:
+            self._weights[self._kinds == 1] = others.weights.float()
         self._widths = (num_classes, others.num_own)
         self._recipe = recipe
 
@@ -120,7 +126,10 @@ class TwoDomains:
         )
 
     def targets(self, numbers: Tensor) -> Tensor:
-        """Return smoothed targets [k, c], the smoothing shared by the classes of one domain."""
+        """Return smoothed targets [k, c], each row times what its image counts.
+
+        The smoothing is shared by the classes of one domain.
+        """
         labels, blocks, start = self._labels[numbers], [], 0
         for width in self._widths:
             inside = (labels >= start) & (labels < start + width)
@@ -129,7 +138,7 @@ class TwoDomains:
                 block = soft_targets(within, width, self._recipe.label_smoothing)
                 blocks.append(block * inside[:, None])
             start += width
-        return torch.cat(blocks, dim=1)
+        return torch.cat(blocks, dim=1) * self._weights[numbers, None]
 
     def sides(self, numbers: Tensor) -> Tensor:
         """Return the domain that each image is aligned for; NEITHER for one that is not."""

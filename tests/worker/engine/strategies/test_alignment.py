@@ -10,17 +10,17 @@ from torch import Tensor
 
 from regraft.contract.errors import ErrorCode
 from regraft.contract.job import Hyperparameters
-from regraft.contract.strategies import Alignment, Coral, Dann, Mmd
+from regraft.contract.strategies import Alignment, Coral, Dann, InstanceWeighting, Mmd
 from tests.worker.engine.recorder import Recorder
+from tests.worker.engine.tasks import source_of, task_of
 from worker.engine.backbone import Backbone
-from worker.engine.checkpoints import CheckpointFiles, NoCheckpoints
+from worker.engine.checkpoints import CheckpointFiles
 from worker.engine.context import RunCancelledError, RunPausedError
 from worker.engine.data import Image, load
 from worker.engine.domain.coral import coral
 from worker.engine.domain.mmd import multi_kernel_mmd
 from worker.engine.failures import EngineError
 from worker.engine.runspec import DataSource
-from worker.engine.splits import folds
 from worker.engine.strategies import STRATEGIES, Fitted, Source, Task
 from worker.engine.training.network import Network
 from worker.engine.tuned import TunedFeatures
@@ -46,26 +46,19 @@ def _images(part: str, labels: Sequence[str], each: int) -> list[Image]:
 
 
 def _source(labels: Sequence[str]) -> Source:
-    images, names = _images("source", labels, 4), sorted(labels)
-    return Source(images, torch.tensor([names.index(one.label or "") for one in images]), names)
+    return source_of(_images("source", labels, 4))
 
 
 @pytest.fixture
 def task(small: Backbone, tmp_path: Path) -> Task:
     """Photos of three classes, drawings of the same, and photos without labels."""
-    images, names = _images("target", TARGET, 4), sorted(TARGET)
-    return Task(
-        images=images,
-        labels=torch.tensor([names.index(one.label or "") for one in images]),
-        folds=torch.tensor(folds(images, 0)),
-        num_classes=len(names),
-        backbone=small,
-        features=TunedFeatures(small, Recorder()),
+    return task_of(
+        small,
+        _images("target", TARGET, 4),
+        TunedFeatures(small, Recorder()),
+        tmp_path,
         wanted=Hyperparameters(epochs=2, batch_size=6, learning_rate=0.003),
         seed=1,
-        workspace=tmp_path,
-        checkpoints=NoCheckpoints(),
-        names=names,
         source=_source(TARGET),
         unlabelled=_images("target-test", TARGET, 3),
     )
@@ -104,6 +97,24 @@ def test_last_stages_learn_and_batch_norm_stays_as_it_was(
     assert candidate.hyperparameters["source_images"] == 12
     assert candidate.hyperparameters["unlabelled_images"] == 9
     assert len(recorder.values["train_loss"]) == 4
+
+
+def test_weighted_images_of_a_source_train_the_tail(task: Task, small: Backbone) -> None:
+    """The strategy that weighs images would leave the features to those who align them."""
+    trains = {"trains": "tail", "weighting": "density_ratio"}
+    options = InstanceWeighting.model_validate(trains)
+    fitted = STRATEGIES["instance_weighting"](task, options, Recorder())
+    before, after = small.module.state_dict(), fitted.model.backbone.module.state_dict()
+    frozen = {name for name in before if any(one.has(name) for one in Network(small, 2).pieces[:5])}
+    assert all(torch.equal(before[name], after[name]) for name in frozen)
+    assert not torch.equal(before["conv_head.weight"], after["conv_head.weight"])
+    (candidate,) = fitted.candidates
+    assert candidate.strategy == "instance_weighting"
+    assert candidate.hyperparameters["weighting"] == "density_ratio"
+    assert candidate.hyperparameters["source_images"] == 12
+    lighter = options.model_copy(update={"source_weight": 0.01})
+    other = STRATEGIES["instance_weighting"](task, lighter, Recorder())
+    assert not _same(_weights(fitted), _weights(other))
 
 
 @pytest.mark.parametrize("options", [Dann(), Coral()], ids=lambda one: one.type)

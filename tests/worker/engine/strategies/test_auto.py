@@ -5,19 +5,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from regraft.contract.job import Hyperparameters
 from regraft.contract.strategies import AutoStrategy
 from tests.worker.engine.conftest import SAMPLES
 from tests.worker.engine.random_backbone import random_record
 from tests.worker.engine.recorder import Recorder
+from tests.worker.engine.tasks import source_of, task_of
 from worker.engine import backbone as backbones
 from worker.engine.backbone import Backbone
-from worker.engine.checkpoints import CheckpointFiles, NoCheckpoints
+from worker.engine.checkpoints import CheckpointFiles
 from worker.engine.context import RunCancelledError
 from worker.engine.data import load
 from worker.engine.runspec import DataSource
-from worker.engine.splits import folds
-from worker.engine.strategies import STRATEGIES, Fitted, Source, Task
+from worker.engine.strategies import STRATEGIES, Fitted, Task
 from worker.engine.strategies.planner import choice, trials
 from worker.engine.tuned import TunedFeatures
 
@@ -35,20 +34,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
 @pytest.fixture
 def task(small: Backbone, tmp_path: Path) -> Task:
     images = load(DataSource(folder=SAMPLES / "target"))[::2]
-    names = sorted({image.label or "" for image in images})
-    return Task(
-        images=images,
-        labels=torch.tensor([names.index(image.label or "") for image in images]),
-        folds=torch.tensor(folds(images, 0)),
-        num_classes=len(names),
-        backbone=small,
-        features=TunedFeatures(small, Recorder()),
-        wanted=Hyperparameters(),
-        seed=1,
-        workspace=tmp_path,
-        checkpoints=NoCheckpoints(),
-        names=names,
-    )
+    return task_of(small, images, TunedFeatures(small, Recorder()), tmp_path, seed=1)
 
 
 def _fit(task: Task, options: AutoStrategy, recorder: Recorder | None = None) -> Fitted:
@@ -94,10 +80,8 @@ def test_one_image_of_each_class_takes_the_default(task: Task) -> None:
 def test_a_source_of_the_same_labels_is_weighed_and_its_distance_told(task: Task) -> None:
     """A source would be ignored, or trusted unseen."""
     images = load(DataSource(folder=SAMPLES / "target-test"))[::4]
-    names = sorted({image.label or "" for image in images})
-    labels = torch.tensor([names.index(image.label or "") for image in images])
     recorder = Recorder()
-    fitted = _fit(task._replace(source=Source(images, labels, names)), HEADS, recorder)
+    fitted = _fit(task._replace(source=source_of(images)), HEADS, recorder)
     assert "instance_weighting" in {one.strategy for one in fitted.candidates}
     assert 0 <= recorder.values["proxy_a_distance"][0] <= 2
     assert "proxy-A distance" in fitted.explanation
@@ -123,6 +107,39 @@ def test_halving_drops_the_worse_and_goes_on_with_the_better(
     assert all(one.score is not None for one in tuned)
     scores = {one.hyperparameters["epochs"]: one.score for one in tuned}
     assert set(scores) == {1, 2}
+
+
+def test_with_a_source_ways_that_draw_domains_together_are_tried(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What helps most where a source lies far off would never be found."""
+    monkeypatch.setattr(trials, "MIN_HELD", 8)
+    monkeypatch.setattr(trials, "_LADDERS", ((1,),))
+    images = load(DataSource(folder=SAMPLES / "target-test"))[::5]
+    tuned = _tuned(_fit(task._replace(source=source_of(images)), AutoStrategy()))
+    assert tuned == ["coral", "dann", "l2_sp", "lp_ft", "mmd", "partial_finetune"]
+    names = {"bag": "satchel"}
+    other = [image._replace(label=names.get(image.label or "", image.label)) for image in images]
+    tuned = _tuned(_fit(task._replace(source=source_of(other)), AutoStrategy()))
+    assert tuned == ["coral", "l2_sp", "lp_ft", "mmd", "partial_finetune"]
+
+
+def test_a_source_that_costs_too_much_leaves_time_for_the_other_ways(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large source would end all fine-tuning."""
+    monkeypatch.setattr(trials, "MIN_HELD", 8)
+    monkeypatch.setattr(trials, "_LADDERS", ((1,),))
+    monkeypatch.setattr(trials, "_cost", lambda _task, way, _: float(way.options.needs_source))
+    images = load(DataSource(folder=SAMPLES / "target-test"))[::5]
+    found = _fit(task._replace(source=source_of(images), seconds=1.0), AutoStrategy())
+    assert _tuned(found) == ["l2_sp", "lp_ft", "partial_finetune"]
+
+
+def _tuned(fitted: Fitted) -> list[str]:
+    """Return which candidates trained a backbone."""
+    heads = {"least_squares", "linear_probe", "prototype", "instance_weighting"}
+    return sorted({one.strategy for one in fitted.candidates} - heads)
 
 
 def test_the_winner_alone_is_trained_with_the_checkpoints_of_the_run(

@@ -13,14 +13,14 @@ from regraft.contract.strategies import FineTuning, FullFinetune, L2Sp, LpFt, Pa
 from tests.worker.engine.conftest import SAMPLES
 from tests.worker.engine.random_backbone import random_record
 from tests.worker.engine.recorder import Recorder
+from tests.worker.engine.tasks import task_of
 from worker.engine import backbone as backbones
 from worker.engine.backbone import Backbone
-from worker.engine.checkpoints import CheckpointFiles, NoCheckpoints
+from worker.engine.checkpoints import CheckpointFiles
 from worker.engine.context import RunCancelledError, RunPausedError
 from worker.engine.data import load
 from worker.engine.failures import EngineError
 from worker.engine.runspec import DataSource
-from worker.engine.splits import folds
 from worker.engine.strategies import STRATEGIES, Fitted, Task
 from worker.engine.strategies.fine_tuning import Variant, fine_tuned
 from worker.engine.strategies.linear_probe import material_of, solve_head
@@ -42,20 +42,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
 @pytest.fixture
 def task(small: Backbone, tmp_path: Path) -> Task:
     images = load(DataSource(folder=SAMPLES / "target"))[::3]
-    names = sorted({image.label or "" for image in images})
-    return Task(
-        images=images,
-        labels=torch.tensor([names.index(image.label or "") for image in images]),
-        folds=torch.tensor(folds(images, 0)),
-        num_classes=len(names),
-        backbone=small,
-        features=TunedFeatures(small, Recorder()),
-        wanted=Hyperparameters(epochs=2, batch_size=16, learning_rate=0.01),
-        seed=1,
-        workspace=tmp_path,
-        checkpoints=NoCheckpoints(),
-        names=names,
-    )
+    wanted = Hyperparameters(epochs=2, batch_size=16, learning_rate=0.01)
+    features = TunedFeatures(small, Recorder())
+    return task_of(small, images, features, tmp_path, wanted=wanted, seed=1)
 
 
 def _fit(

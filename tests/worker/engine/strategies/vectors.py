@@ -7,12 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from regraft.contract.job import Hyperparameters
+from tests.worker.engine import tasks
+from tests.worker.engine.tasks import source_of
 from worker.engine.backbone import Backbone
-from worker.engine.checkpoints import NoCheckpoints
 from worker.engine.data import Image
-from worker.engine.splits import folds
-from worker.engine.strategies.base import Source, Task
+from worker.engine.strategies.base import Task
 
 
 class Vectors:
@@ -39,23 +38,5 @@ def task_of(
     backbone: Backbone, vectors: Vectors, target: Sequence[Image], source: Sequence[Image]
 ) -> Task:
     """Return the task of learning `target`, with `source` beside it where it is not empty."""
-    names = sorted({image.label or "" for image in target})
-    theirs = sorted({image.label or "" for image in source})
-    return Task(
-        images=target,
-        labels=torch.tensor([names.index(image.label or "") for image in target]),
-        folds=torch.tensor(folds(target, 0)),
-        num_classes=len(names),
-        backbone=backbone,
-        features=vectors,
-        wanted=Hyperparameters(),
-        seed=0,
-        workspace=Path(),
-        checkpoints=NoCheckpoints(),
-        names=names,
-        source=Source(
-            source, torch.tensor([theirs.index(image.label or "") for image in source]), theirs
-        )
-        if source
-        else None,
-    )
+    beside = source_of(source) if source else None
+    return tasks.task_of(backbone, target, vectors, Path(), source=beside)

@@ -95,6 +95,18 @@ def test_each_domain_answers_with_its_own_classes() -> None:
     )
 
 
+def test_a_weighted_image_asks_for_as_much_as_it_weighs() -> None:
+    """A source image unlike the target's would count as much as one that is like them."""
+    plain = _shown(_recipe())
+    everything = torch.tensor([True, True])
+    weights = torch.arange(11) / 10
+    others = Others(_images(11), torch.tensor([0, 1] * 5 + [0]), 0, (), everything, weights)
+    shown = TwoDomains(Labelled(_Nothing(), OWN), 2, others, _recipe())
+    assert torch.allclose(shown.targets(torch.arange(16)).sum(dim=1)[5:], weights)
+    assert shown.targets(torch.arange(5)).sum(dim=1).tolist() == [1.0] * 5
+    assert plain.targets(torch.arange(16)).sum(dim=1).tolist() == [1.0] * 16
+
+
 def test_only_aligned_classes_stand_for_their_domain() -> None:
     """A class that the other domain lacks would be pulled onto its images."""
     found = _shown(_recipe()).sides(torch.tensor([0, 4, 5, 15, 16]))

@@ -11,12 +11,23 @@ import torch
 from torch import Tensor
 
 from regraft.contract.intervals import wilson
+from regraft.contract.labels import LabelSpaces, label_spaces
 from regraft.contract.metrics import Candidate
-from regraft.contract.strategies import FineTuning, L2Sp, LpFt, PartialFinetune
+from regraft.contract.strategies import (
+    Alignment,
+    Coral,
+    Dann,
+    FineTuning,
+    L2Sp,
+    LpFt,
+    Mmd,
+    PartialFinetune,
+)
 from worker.engine.checkpoints import NoCheckpoints
 from worker.engine.context import Context, Silent
 from worker.engine.failures import EngineError
-from worker.engine.strategies.base import Fitted, Strategy, Task
+from worker.engine.strategies.alignment import coral, dann, mmd
+from worker.engine.strategies.base import Fitted, Source, Strategy, Task
 from worker.engine.strategies.fine_tuning import l2_sp, lp_ft, partial_finetune
 
 MIN_HELD = 30  # images: with fewer no gain that one may hope for can be told from chance
@@ -33,6 +44,8 @@ class Way(NamedTuple):
 
 
 _WAYS = (Way(PartialFinetune(), partial_finetune), Way(LpFt(), lp_ft), Way(L2Sp(), l2_sp))
+_WITH_SOURCE = (Way(Coral(), coral), Way(Mmd(), mmd))
+_WITH_SAME_LABELS = (Way(Dann(), dann),)  # known to do harm where labels differ
 
 
 class Trial(NamedTuple):
@@ -68,27 +81,45 @@ def halved(task: Task, context: Context) -> Halving:
         why = f"{len(held.images)} images held back could not tell"
         return Halving(None, [], f"{why}; {MIN_HELD} can.")
     quiet = Silent(context)
-    costs = [_cost(task, way, quiet) for way in _WAYS]
-    ladder = _affordable(costs, len(task.images), task.seconds)
+    ways = _ways(task)
+    costs = [_cost(task, way, quiet) for way in ways]
+    ladder = _affordable(costs, task.seconds)
+    if ladder is None:  # a large source costs what the target's own images may still be worth
+        ways = _WAYS
+        ladder = _affordable(costs[: len(ways)], task.seconds)
     if ladder is None or context.should_stop():
         return Halving(None, [], "there is not enough time for it.")
-    return _climbed(task, held, ladder, context)
+    return _climbed(task, held, ways, ladder, context)
+
+
+def _ways(task: Task) -> Sequence[Way]:
+    """Return the ways to try: those that draw domains together need a source."""
+    if task.source is None:
+        return _WAYS
+    if label_spaces(task.source.names, task.names) is LabelSpaces.SAME:
+        return (*_WAYS, *_WITH_SOURCE, *_WITH_SAME_LABELS)
+    return (*_WAYS, *_WITH_SOURCE)
 
 
 def _cost(task: Task, way: Way, context: Context) -> float:
-    """Return the seconds that one image costs in one epoch."""
+    """Return the seconds that one epoch costs, from an epoch of a few images of each kind."""
     few = torch.zeros(len(task.images)).bool()
     few[:: max(1, len(few) // _PROBED)] = True
-    started = time.perf_counter()
     part = _for(task.where(few), 1)
     part = part._replace(folds=torch.full_like(part.folds, -1), checkpoints=NoCheckpoints())
+    longest = len(task.images)
+    if isinstance(way.options, Alignment) and task.source is not None:
+        source = task.source
+        step = max(1, len(source.images) // int(few.sum()))
+        few_of_it = Source(source.images[::step], source.labels[::step], source.names)
+        part = part._replace(source=few_of_it, unlabelled=task.unlabelled[: int(few.sum())])
+        longest = max(longest, len(source.images), len(task.unlabelled))
+    started = time.perf_counter()
     way.strategy(part, way.options, context)
-    return (time.perf_counter() - started) / int(few.sum())
+    return (time.perf_counter() - started) / int(few.sum()) * longest
 
 
-def _affordable(
-    costs: Sequence[float], num_images: int, seconds: float | None
-) -> tuple[int, ...] | None:
+def _affordable(costs: Sequence[float], seconds: float | None) -> tuple[int, ...] | None:
     """Return the longest ladder whose trainings, the last one on all images, fit in the time."""
     for ladder in _LADDERS:
         needed = max(costs) * ladder[-1]
@@ -96,13 +127,15 @@ def _affordable(
         for epochs in ladder:
             needed += sum(sorted(costs)[-count:]) * epochs
             count = (count + 1) // 2
-        if seconds is None or needed * num_images <= seconds / 2:
+        if seconds is None or needed <= seconds / 2:
             return ladder
     return None
 
 
-def _climbed(task: Task, held: Task, ladder: tuple[int, ...], context: Context) -> Halving:
-    rest, standing, dropped = task.without(HELD_FOLD), list(_WAYS), list[Trial]()
+def _climbed(
+    task: Task, held: Task, ways: Sequence[Way], ladder: tuple[int, ...], context: Context
+) -> Halving:
+    rest, standing, dropped = task.without(HELD_FOLD), ways, list[Trial]()
     tried: list[Trial] = []
     for epochs in ladder:
         if tried and context.should_stop():
