@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,9 @@ def _plan(table: Table, images: ImageSet, options: argparse.Namespace) -> Iterat
 
 def _points(strategy: AnyStrategy, table: Table, images: ImageSet) -> Iterator[tuple[int, bool]]:
     """Yield the numbers of images a class to measure at, and whether a backbone is trained."""
-    num_classes = len({one.label for one in images.pool})
-    for num_each in _NUM_EACH:
+    counts = Counter(one.label for one in images.pool)
+    num_classes = len(counts)
+    for num_each in (one for one in _NUM_EACH if one <= min(counts.values())):
         enough = strategy.type == "auto" and num_each * num_classes >= _MIN_TUNED_BY_AUTO
         is_slow = isinstance(strategy, FineTuning) or (enough and table.is_tuned)
         if not is_slow or num_each in images.tuned_at:

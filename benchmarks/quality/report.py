@@ -9,7 +9,11 @@ from typing import Any
 REFERENCE = "logistic_regression"  # scikit-learn's defaults, C = 1: what auto is to beat
 _T95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)  # Student's t, 1 to 9 degrees
 _TOLERANCE = 1.0  # points, see docs/transfer.md
-_COLOURS = ("#1b9e77", "#d95f02", "#7570b3", "#e7298a", "#66a61e", "#e6ab02", "#a6761d", "#666666")
+_COLOURS = (
+    *("#1b9e77", "#d95f02", "#7570b3", "#e7298a", "#66a61e", "#e6ab02"),
+    *("#a6761d", "#666666", "#1f78b4", "#b2182b", "#35978f", "#000000"),
+)
+_WIDTH, _HEIGHT, _IN_A_ROW = 360, 345, 3  # of a panel
 
 Rows = Sequence[Mapping[str, Any]]
 Values = dict[int, float]  # by draw
@@ -76,7 +80,7 @@ def _verdict(
 
 
 def table(rows: Rows) -> str:
-    """Return the curves as Markdown: mean accuracy and the half-width of its 95% interval."""
+    """Return the curves as Markdown: mean accuracy, the half-width of its 95% interval, draws."""
     lines = []
     points = by_point(rows)
     for name in dict.fromkeys(one for one, _ in points):
@@ -95,7 +99,8 @@ def _shown(values: Values) -> str:
     if not values:
         return ""
     mean, low, _ = mean_interval(values.values())
-    return f"{mean:.1f} ± {mean - low:.1f}" if math.isfinite(low) else f"{mean:.1f}"
+    spread = f" ± {mean - low:.1f}" if math.isfinite(low) else ""
+    return f"{mean:.1f}{spread} ({len(values)})"
 
 
 def picture(rows: Rows) -> str:
@@ -103,39 +108,43 @@ def picture(rows: Rows) -> str:
     points = by_point(rows)
     names = list(dict.fromkeys(one for one, _ in points))
     strategies = list(dict.fromkeys(row["strategy"] for row in rows))
+    num_rows = -(-len(names) // _IN_A_ROW)
+    height = _HEIGHT * num_rows + 50
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{360 * len(names)}" height="400">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH * _IN_A_ROW}" height="{height}">',
         "<style>text{font:11px sans-serif}</style>",
         '<rect width="100%" height="100%" fill="white"/>',
     ]
     for number, name in enumerate(names):
+        row, column = divmod(number, _IN_A_ROW)
         mine = {num_each: values for (one, num_each), values in points.items() if one == name}
-        parts += _panel(360 * number, name, mine, strategies)
+        place = f"translate({_WIDTH * column},{_HEIGHT * row})"
+        parts += [f'<g transform="{place}">', *_panel(name, mine, strategies), "</g>"]
     for number, name in enumerate(strategies):
-        x, y = 50 + 150 * (number % 6), 350 + 18 * (number // 6)
+        x, y = 50 + 160 * (number % 6), _HEIGHT * num_rows + 10 + 18 * (number // 6)
         colour = _COLOURS[number % len(_COLOURS)]
         parts.append(f'<text x="{x}" y="{y}" fill="{colour}">■ {name}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 
 def _panel(
-    left: int, name: str, mine: Mapping[int, Mapping[str, Values]], strategies: Sequence[str]
+    name: str, mine: Mapping[int, Mapping[str, Values]], strategies: Sequence[str]
 ) -> list[str]:
     means = [statistics.fmean(one.values()) for values in mine.values() for one in values.values()]
     low, high = min(means) - 1, max(means) + 1
     wide = math.log(max(2, *mine))
 
     def place(num_each: int, mean: float) -> str:
-        x = left + 50 + 290 * math.log(num_each) / wide
+        x = 50 + 290 * math.log(num_each) / wide
         return f"{x:.1f},{310 - 270 * (mean - low) / (high - low):.1f}"
 
-    parts = [f'<text x="{left + 50}" y="20">{name}: accuracy in %</text>']
+    parts = [f'<text x="50" y="20">{name}: accuracy in %</text>']
     for share in range(5):
         mean = low + share * (high - low) / 4
         y = 310 - 270 * share / 4
         parts.append(
-            f'<path d="M{left + 50} {y:.1f}h290" stroke="#ddd"/>'
-            f'<text x="{left + 46}" y="{y + 4:.1f}" text-anchor="end">{mean:.0f}</text>'
+            f'<path d="M50 {y:.1f}h290" stroke="#ddd"/>'
+            f'<text x="46" y="{y + 4:.1f}" text-anchor="end">{mean:.0f}</text>'
         )
     for num_each in mine:
         x, _ = place(num_each, low).split(",")

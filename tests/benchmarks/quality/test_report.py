@@ -68,7 +68,7 @@ def test_a_draw_that_the_guard_was_not_asked_for_counts_nothing() -> None:
 def test_table_and_picture_hold_every_strategy() -> None:
     """A curve would be missing from the document."""
     rows = _rows(linear_probe=[70.0, 71.0], auto=[71.0, 72.0])
-    assert "| 5 | 70.5 ± 6.4 | 71.5 ± 6.4 |" in report.table(rows)
+    assert "| 5 | 70.5 ± 6.4 (2) | 71.5 ± 6.4 (2) |" in report.table(rows)
     picture = report.picture(rows)
     assert picture.count("<polyline") == 2
     assert picture.rstrip().endswith("</svg>")

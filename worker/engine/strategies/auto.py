@@ -16,7 +16,7 @@ from worker.engine.strategies.base import Fitted, Task
 from worker.engine.strategies.planner import choice, trials
 from worker.engine.strategies.planner.heads import Judged, judged_heads, knows_by_source
 from worker.engine.strategies.planner.shift import proxy_a_distance
-from worker.engine.strategies.planner.trials import HELD_FOLD, Halving, Trial
+from worker.engine.strategies.planner.trials import Halving, Trial
 
 _ALIKE, _APART = 0.5, 1.5  # proxy-A distances, of 2
 
@@ -30,20 +30,18 @@ def auto(task: Task, options: AutoStrategy, context: Context) -> Fitted:
         heads = [heads[-1], *heads[:-1]]
     frozen = choice.chosen(heads, labels)
     found = _tuned(task, options, context)
-    held = task.labels[task.folds == HELD_FOLD]
     gain = None if found.winner is None else _gain(found.winner, frozen, task)
     words = f"{shift}{_tried(heads, labels)}"
     if found.winner is not None and gain is not None and choice.is_safe(gain):
         fitted = trials.trained(task, found.winner, context)
-        listed = _with_tuned(found.winner, found, choice.candidates(heads, frozen, labels), held)
+        listed = _with_tuned(found.winner, found, choice.candidates(heads, frozen, labels), task)
         probe = next(one for one in heads if one.name == "linear_probe")
-        decision = _guard(
-            _gain(found.winner, probe, task), len(held), found.winner.way.options.type
-        )
+        count = int(found.winner.judged.sum())
+        decision = _guard(_gain(found.winner, probe, task), count, found.winner.way.options.type)
         return Fitted(fitted.model, listed, f"{words} {fitted.explanation}", decision)
     left_out = LeftOut(frozen.logits, labels) if len(labels) else None
     model = Adapted(task.backbone, frozen.head, task.features, is_frozen=True, left_out=left_out)
-    listed = [*choice.candidates(heads, frozen, labels), *_dropped(found, gain, held)]
+    listed = [*choice.candidates(heads, frozen, labels), *_dropped(found, gain, task)]
     sentence = f"{words} Taken was {_named(frozen)}. {_why_not(found, gain)}"
     return Fitted(model, listed, sentence, _decision(frozen, heads, labels))
 
@@ -66,43 +64,43 @@ def _tuned(task: Task, options: AutoStrategy, context: Context) -> Halving:
 
 
 def _gain(winner: Trial, frozen: Judged, task: Task) -> Gain:
-    """Compare on the held-back fold, which neither was fitted to."""
-    is_held = task.folds[task.folds >= 0] == HELD_FOLD
-    held = task.labels[task.folds == HELD_FOLD]
-    return evaluate.gain(held, winner.logits, frozen.logits[is_held])
+    """Compare on the images that the winner is judged by, which neither was fitted to."""
+    judged = winner.judged
+    rows = frozen.logits[judged[task.folds >= 0]]
+    return evaluate.gain(task.labels[judged], winner.logits[judged], rows)
 
 
 def _with_tuned(
-    winner: Trial, found: Halving, heads: Sequence[Candidate], held: Tensor
+    winner: Trial, found: Halving, heads: Sequence[Candidate], task: Task
 ) -> list[Candidate]:
     """Return the candidates where fine-tuning is taken."""
     reason = "the best way to fine-tune, and a safe gain over the best head"
     passed = {"chosen": False, "reason": "fine-tuning does better"}
     return [
         *(one.model_copy(update=passed) if one.chosen else one for one in heads),
-        trials.candidate(winner, held, is_chosen=True, reason=reason),
-        *(_lost(one, held) for one in found.dropped),
+        trials.candidate(winner, task.labels, is_chosen=True, reason=reason),
+        *(_lost(one, task) for one in found.dropped),
     ]
 
 
-def _dropped(found: Halving, gain: Gain | None, held: Tensor) -> list[Candidate]:
+def _dropped(found: Halving, gain: Gain | None, task: Task) -> list[Candidate]:
     """Return the candidates of fine-tuning where a head is taken."""
     best = [] if found.winner is None or gain is None else [(found.winner, gain)]
     reasoned = [
         trials.candidate(
             one,
-            held,
+            task.labels,
             is_chosen=False,
             reason=f"no safe gain over the best head on the images held back: {_points(gain)}",
         )
         for one, gain in best
     ]
-    return [*reasoned, *(_lost(one, held) for one in found.dropped)]
+    return [*reasoned, *(_lost(one, task) for one in found.dropped)]
 
 
-def _lost(one: Trial, held: Tensor) -> Candidate:
+def _lost(one: Trial, task: Task) -> Candidate:
     reason = "others did better on the images held back"
-    return trials.candidate(one, held, is_chosen=False, reason=reason)
+    return trials.candidate(one, task.labels, is_chosen=False, reason=reason)
 
 
 def _points(gain: Gain) -> str:

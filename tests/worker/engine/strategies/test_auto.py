@@ -159,7 +159,25 @@ def test_the_winner_alone_is_trained_with_the_checkpoints_of_the_run(
     assert steps[-1] == 5  # four steps over all 60 images, and the mark of the end
     assert steps == sorted(steps)
     assert fitted.decision is not None
-    assert fitted.decision.num_images == 12
+    assert fitted.decision.num_images == len(task.images)
+
+
+def test_the_winner_is_judged_by_more_images_only_while_there_is_time(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve images could not tell a gain of ten points from chance, or a job end too late."""
+    monkeypatch.setattr(trials, "MIN_HELD", 8)
+    monkeypatch.setattr(trials, "_LADDERS", ((1,),))
+    monkeypatch.setattr(trials, "_cost", lambda *_: 0.0)
+    assert _num_judged(trials.halved(task, Recorder())) == len(task.images)
+    assert _num_judged(trials.halved(task._replace(seconds=0.1), Recorder())) == 12
+
+
+def _num_judged(found: trials.Halving) -> int:
+    assert found.winner is not None
+    logits, judged = found.winner.logits, found.winner.judged
+    assert torch.equal((logits != 0).any(dim=1), judged)
+    return int(judged.sum())
 
 
 def test_time_that_does_not_suffice_is_not_begun(

@@ -49,16 +49,28 @@ _WITH_SAME_LABELS = (Way(Dann(), dann),)  # known to do harm where labels differ
 
 
 class Trial(NamedTuple):
-    """A way to fine-tune, for so many epochs, and logits [m, c] of the held-back images."""
+    """A way to fine-tune, for so many epochs, and what it says of images it was not trained on.
+
+    `judged` [n] tells which of the task's images these are; `logits` [n, c] are 0 for the others.
+    """
 
     way: Way
     epochs: int
+    judged: Tensor
     logits: Tensor
     seconds: float
 
     def right(self, labels: Tensor) -> int:
-        """Return how many of the held-back images it names right."""
-        return int((self.logits.argmax(dim=1) == labels).sum())
+        """Return how many of the images it is judged by it names right; `labels` [n] of all."""
+        return int((self.logits.argmax(dim=1) == labels)[self.judged].sum())
+
+    def with_fold(self, other: "Trial") -> "Trial":
+        """Return the trial judged by the images of another training too."""
+        return self._replace(
+            judged=self.judged | other.judged,
+            logits=self.logits + other.logits,
+            seconds=self.seconds + other.seconds,
+        )
 
 
 class Halving(NamedTuple):
@@ -74,11 +86,13 @@ def halved(task: Task, context: Context) -> Halving:
 
     All are trained for a few epochs without one fold; the better half, by that fold's images,
     goes on to twice the epochs. The longest ladder is climbed whose cost, as a few steps
-    measure it, fits in half of the task's time together with the last training.
+    measure it, fits in half of the task's time together with the last training. What is left of
+    that half has the winner judged on the other folds too, each by a training without it.
     """
-    held = task.where(task.folds == HELD_FOLD)
-    if len(held.images) < MIN_HELD:
-        why = f"{len(held.images)} images held back could not tell"
+    started = time.perf_counter()
+    count = int((task.folds == HELD_FOLD).sum())
+    if count < MIN_HELD:
+        why = f"{count} images held back could not tell"
         return Halving(None, [], f"{why}; {MIN_HELD} can.")
     quiet = Silent(context)
     ways = _ways(task)
@@ -89,7 +103,25 @@ def halved(task: Task, context: Context) -> Halving:
         ladder = _affordable(costs[: len(ways)], task.seconds)
     if ladder is None or context.should_stop():
         return Halving(None, [], "there is not enough time for it.")
-    return _climbed(task, held, ways, ladder, context)
+    found = _climbed(task, ways, ladder, context)
+    if found.winner is None:
+        return found
+    ends = None if task.seconds is None else started + task.seconds / 2
+    return found._replace(winner=_checked(task, found.winner, ends, context))
+
+
+def _checked(task: Task, trial: Trial, ends: float | None, context: Context) -> Trial:
+    """Judge a trial by the other folds, while there is time for that and its last training."""
+    each = trial.seconds
+    for fold in sorted(set(task.folds.tolist()) - {-1, HELD_FOLD}):
+        is_late = ends is not None and time.perf_counter() + 2 * each > ends
+        if is_late or context.should_stop():
+            break
+        more = _trial(task, fold, trial.way, trial.epochs, context)
+        if more is None:
+            break
+        trial = trial.with_fold(more)
+    return trial
 
 
 def _ways(task: Task) -> Sequence[Way]:
@@ -132,10 +164,8 @@ def _affordable(costs: Sequence[float], seconds: float | None) -> tuple[int, ...
     return None
 
 
-def _climbed(
-    task: Task, held: Task, ways: Sequence[Way], ladder: tuple[int, ...], context: Context
-) -> Halving:
-    rest, standing, dropped = task.without(HELD_FOLD), ways, list[Trial]()
+def _climbed(task: Task, ways: Sequence[Way], ladder: tuple[int, ...], context: Context) -> Halving:
+    standing, dropped = ways, list[Trial]()
     tried: list[Trial] = []
     for epochs in ladder:
         if tried and context.should_stop():
@@ -143,11 +173,11 @@ def _climbed(
         tried = [
             found
             for way in standing
-            if (found := _trial(rest, held, way, epochs, context)) is not None
+            if (found := _trial(task, HELD_FOLD, way, epochs, context)) is not None
         ]
         if not tried:
             return Halving(None, dropped, "every training diverged.")
-        tried.sort(key=lambda one: _rank(one, held.labels))
+        tried.sort(key=lambda one: _rank(one, task.labels))
         kept = 1 if epochs == ladder[-1] else (len(tried) + 1) // 2
         dropped += tried[kept:]
         tried = tried[:kept]
@@ -156,21 +186,24 @@ def _climbed(
 
 
 def _rank(one: Trial, labels: Tensor) -> tuple[int, float]:
-    loss = float(torch.nn.functional.cross_entropy(one.logits, labels))
-    return -one.right(labels), loss
+    logits, truth = one.logits[one.judged], labels[one.judged]
+    return -one.right(labels), float(torch.nn.functional.cross_entropy(logits, truth))
 
 
-def _trial(rest: Task, held: Task, way: Way, epochs: int, context: Context) -> Trial | None:
-    """Train without the held-back images and ask about them; null where training diverged."""
+def _trial(task: Task, fold: int, way: Way, epochs: int, context: Context) -> Trial | None:
+    """Train without a fold and ask about its images; null where training diverged."""
     started = time.perf_counter()
+    judged = task.folds == fold
     try:
-        fitted = way.strategy(_for(rest, epochs), way.options, Silent(context))
+        rest = _for(task.without(fold), epochs)
+        fitted = way.strategy(rest, way.options, Silent(context))
     except EngineError as error:
         context.event(f"Tried {way.options.type} for {epochs} epochs: {error.message}", "warn")
         return None
-    logits = fitted.model.logits(held.images)
-    trial = Trial(way, epochs, logits, time.perf_counter() - started)
-    share = trial.right(held.labels) / len(held.labels)
+    logits = torch.zeros(len(task.images), task.num_classes)
+    logits[judged] = fitted.model.logits(task.where(judged).images)
+    trial = Trial(way, epochs, judged, logits, time.perf_counter() - started)
+    share = trial.right(task.labels) / int(judged.sum())
     context.event(
         f"Tried {way.options.type} for {epochs} epochs: {share:.1%} of the images held back.",
         seconds=round(trial.seconds, 1),
@@ -191,14 +224,14 @@ def trained(task: Task, trial: Trial, context: Context) -> Fitted:
 
 
 def candidate(one: Trial, labels: Tensor, *, is_chosen: bool, reason: str) -> Candidate:
-    """Return what a job's history tells of a trial; `labels` [m] are of the held-back images."""
-    right = one.right(labels)
+    """Return what a job's history tells of a trial; `labels` [n] are of all the task's images."""
+    right, count = one.right(labels), int(one.judged.sum())
     settings: dict[str, Any] = {"epochs": one.epochs}
     return Candidate(
         strategy=one.way.options.type,
         hyperparameters=settings,
-        score=right / len(labels),
-        score_interval=wilson(right, len(labels)),
+        score=right / count,
+        score_interval=wilson(right, count),
         seconds=round(one.seconds, 1),
         chosen=is_chosen,
         reason=reason,
