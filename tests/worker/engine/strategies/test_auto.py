@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from regraft.contract.strategies import AutoStrategy
+from regraft.contract.errors import ErrorCode
+from regraft.contract.strategies import AutoStrategy, LpFt
 from tests.worker.engine.conftest import SAMPLES
 from tests.worker.engine.random_backbone import random_record
 from tests.worker.engine.recorder import Recorder
@@ -13,8 +14,9 @@ from tests.worker.engine.tasks import source_of, task_of
 from worker.engine import backbone as backbones
 from worker.engine.backbone import Backbone
 from worker.engine.checkpoints import CheckpointFiles
-from worker.engine.context import RunCancelledError
+from worker.engine.context import Context, RunCancelledError
 from worker.engine.data import load
+from worker.engine.failures import EngineError
 from worker.engine.runspec import DataSource
 from worker.engine.strategies import STRATEGIES, Fitted, Task
 from worker.engine.strategies.planner import choice, trials
@@ -110,11 +112,14 @@ def test_halving_drops_the_worse_and_goes_on_with_the_better(
 
 
 def test_with_a_source_ways_that_draw_domains_together_are_tried(
-    task: Task, monkeypatch: pytest.MonkeyPatch
+    task: Task, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What helps most where a source lies far off would never be found."""
     monkeypatch.setattr(trials, "MIN_HELD", 8)
     monkeypatch.setattr(trials, "_LADDERS", ((1,),))
+    # Random features can make a term explode, and what diverges is dropped.
+    real = backbone._replace(record=backbone.record._replace(input_size=32, resize=36))
+    task = task._replace(backbone=real, features=TunedFeatures(real, Recorder()))
     images = load(DataSource(folder=SAMPLES / "target-test"))[::5]
     tuned = _tuned(_fit(task._replace(source=source_of(images)), AutoStrategy()))
     assert tuned == ["coral", "dann", "l2_sp", "lp_ft", "mmd", "partial_finetune"]
@@ -122,6 +127,24 @@ def test_with_a_source_ways_that_draw_domains_together_are_tried(
     other = [image._replace(label=names.get(image.label or "", image.label)) for image in images]
     tuned = _tuned(_fit(task._replace(source=source_of(other)), AutoStrategy()))
     assert tuned == ["coral", "l2_sp", "lp_ft", "mmd", "partial_finetune"]
+
+
+def test_a_way_that_diverges_is_dropped_and_the_others_go_on(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One training that explodes, even while its cost is measured, would end the whole job."""
+
+    def diverges(task: Task, options: LpFt, context: Context) -> Fitted:
+        del task, options, context
+        raise EngineError(ErrorCode.DIVERGED, "The loss is no finite number.")
+
+    monkeypatch.setattr(trials, "MIN_HELD", 8)
+    monkeypatch.setattr(trials, "_LADDERS", ((1,),))
+    worse = trials.Way(LpFt(), diverges)
+    monkeypatch.setattr(trials, "_WAYS", (worse, trials._WAYS[0], trials._WAYS[2]))
+    recorder = Recorder()
+    assert _tuned(_fit(task, AutoStrategy(), recorder)) == ["l2_sp", "partial_finetune"]
+    assert recorder.said("Tried lp_ft for 1 epochs: The loss is no finite number.")
 
 
 def test_a_source_that_costs_too_much_leaves_time_for_the_other_ways(

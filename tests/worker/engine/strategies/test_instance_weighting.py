@@ -15,9 +15,10 @@ from worker.engine.backbone import Backbone
 from worker.engine.context import RunCancelledError
 from worker.engine.data import Image
 from worker.engine.failures import EngineError
+from worker.engine.guard import Contest, Held, guarded
 from worker.engine.strategies import Fitted, Task
 from worker.engine.strategies.instance_weighting import instance_weighting, weighted
-from worker.engine.strategies.linear_probe import material_of, solve_head
+from worker.engine.strategies.linear_probe import frozen_head, material_of, solve_head
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -146,6 +147,25 @@ def test_source_images_like_the_targets_weigh_more(task: Task, source: list[Imag
         assert float(weights[places > 0.5].mean()) > 1.3 * float(weights[places < -0.5].mean())
         assert float(weights.max() / weights.mean()) <= 11
         assert float(weights.sum()) == pytest.approx(0.3 * len(task.images), rel=1e-4)
+
+
+def test_a_source_whose_labels_mean_something_else_is_kept_back(
+    task: Task, vectors: Vectors, target: list[Image], source: list[Image]
+) -> None:
+    """Negative transfer: what a source does to a model would be delivered without a word."""
+    swapped = {"left": "right", "right": "left"}
+    lying = [image._replace(label=swapped[image.label or ""]) for image in source]
+    misled = task_of(task.backbone, vectors, target, lying)
+    options = InstanceWeighting(weighting="density_ratio", source_weight=100.0)
+    fitted = instance_weighting(misled, options, Recorder())
+    head, test, recorder = frozen_head(misled, Recorder()), _rows(2000, 1.0, 3), Recorder()
+    assert _right(fitted, test) < _right(head, test) - 0.3
+    contest = Contest(misled, options, fitted, head)
+    found = guarded(misled, contest, Held([], torch.zeros(0).long()), recorder)
+    assert found.decision.decision == "baseline_delivered"
+    assert found.decision.num_images == len(target)
+    assert found.model is head.model
+    assert recorder.said("the frozen head is delivered")
 
 
 def test_the_weights_of_a_fold_never_saw_its_labels(task: Task) -> None:

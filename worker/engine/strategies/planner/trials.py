@@ -5,6 +5,7 @@ May import torch, the contract and the engine's own modules.
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -94,15 +95,14 @@ def halved(task: Task, context: Context) -> Halving:
     if count < MIN_HELD:
         why = f"{count} images held back could not tell"
         return Halving(None, [], f"{why}; {MIN_HELD} can.")
-    quiet = Silent(context)
-    ways = _ways(task)
-    costs = [_cost(task, way, quiet) for way in ways]
+    costs = [(way, _cost(task, way, Silent(context))) for way in _ways(task)]
     ladder = _affordable(costs, task.seconds)
     if ladder is None:  # a large source costs what the target's own images may still be worth
-        ways = _WAYS
-        ladder = _affordable(costs[: len(ways)], task.seconds)
+        costs = [one for one in costs if one[0] in _WAYS]
+        ladder = _affordable(costs, task.seconds)
     if ladder is None or context.should_stop():
         return Halving(None, [], "there is not enough time for it.")
+    ways = [way for way, _ in costs]
     found = _climbed(task, ways, ladder, context)
     if found.winner is None:
         return found
@@ -147,17 +147,20 @@ def _cost(task: Task, way: Way, context: Context) -> float:
         part = part._replace(source=few_of_it, unlabelled=task.unlabelled[: int(few.sum())])
         longest = max(longest, len(source.images), len(task.unlabelled))
     started = time.perf_counter()
-    way.strategy(part, way.options, context)
+    with suppress(EngineError):  # its trial will tell
+        way.strategy(part, way.options, context)
     return (time.perf_counter() - started) / int(few.sum()) * longest
 
 
-def _affordable(costs: Sequence[float], seconds: float | None) -> tuple[int, ...] | None:
+def _affordable(
+    costs: Sequence[tuple[Way, float]], seconds: float | None
+) -> tuple[int, ...] | None:
     """Return the longest ladder whose trainings, the last one on all images, fit in the time."""
+    found = sorted(cost for _, cost in costs)
     for ladder in _LADDERS:
-        needed = max(costs) * ladder[-1]
-        count = len(costs)
+        needed, count = found[-1] * ladder[-1], len(found)
         for epochs in ladder:
-            needed += sum(sorted(costs)[-count:]) * epochs
+            needed += sum(found[-count:]) * epochs
             count = (count + 1) // 2
         if seconds is None or needed <= seconds / 2:
             return ladder
