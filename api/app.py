@@ -27,6 +27,7 @@ from api.views import (
     registry,
     webhooks,
 )
+from api.views import uploads as upload_views
 from core.logs import logger
 from core.settings import Settings
 from core.settings import settings as process_settings
@@ -43,6 +44,7 @@ _HEADERS = {
 }
 ROUTES = (
     datasets.routes,
+    upload_views.routes,
     jobs.routes,
     models.routes,
     predictions.routes,

@@ -35,6 +35,7 @@ from regraft.contract.resources import (
     Strategy,
     Whoami,
 )
+from regraft.contract.uploads import Upload, UploadRequest
 from regraft.contract.webhooks import (
     Delivery,
     SecretRotation,
@@ -340,6 +341,17 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
     Merchant: _MERCHANT,
     Key: _KEY,
     KeyWithText: {**_KEY, "key": f"rg_8fddd283_{'A' * 43}"},
+    Upload: {
+        "id": "up_01k8zr2h6j8zt4e7g3n5r9v1wf",
+        "status": "open",
+        "bytes": 20000000,
+        "sha256": _SHA,
+        "part_bytes": 8388608,
+        "num_parts": 3,
+        "parts": [{"number": 1, "bytes": 8388608, "sha256": _SHA}],
+        "created_at": _NOW,
+        "expires_at": _NOW,
+    },
     Webhook: _WEBHOOK,
     WebhookWithSecret: {
         **_WEBHOOK,
@@ -381,6 +393,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     **{model: _one(model, values) for model, values in _ONE.items()},
     JobSubmission: _SUBMISSION,
     AliasMove: {"to": 3},
+    UploadRequest: {"bytes": 20000000, "sha256": _SHA},
     ErasureRequest: {"dataset": _DATASET, "models": "delete"},
     Page[Erasure]: _page(Erasure, _ERASURE),
     Page[Dataset]: _page(Dataset, _ONE[Dataset]),

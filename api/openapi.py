@@ -139,6 +139,9 @@ def _operation(route: Route, names: dict[type[BaseModel], Json]) -> Json:
             "required": True,
             "content": {"multipart/form-data": {"schema": route.form}},
         }
+    elif route.takes is not None:
+        binary = {"schema": {"type": "string", "contentMediaType": route.takes}}
+        found["requestBody"] = {"required": True, "content": {route.takes: binary}}
     elif route.body is not None:
         content = {"schema": names[route.body], "example": EXAMPLES[route.body]}
         found["requestBody"] = {"required": True, "content": {"application/json": content}}

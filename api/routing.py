@@ -36,6 +36,7 @@ IDS: dict[str, tuple[Prefix, str]] = {
     "erasure_id": ("era", "erasure"),
     "merchant_id": ("mer", "merchant"),
     "key_id": ("key", "key"),
+    "upload_id": ("up", "upload"),
 }
 NAMES = {"name": "model", "alias": "alias"}
 
@@ -86,6 +87,7 @@ class Route:
 
     `form` is the schema of a multipart body. A request whose body may come slowly takes a place
     of `gate`; every prediction takes one, as it waits for the serving process.
+    `takes` is the media type of a body that is neither JSON nor a form.
     """
 
     method: str
@@ -98,6 +100,7 @@ class Route:
     repeatable: bool = False
     form: dict[str, Any] | None = None
     gate: Literal["uploads", "predictions"] = "uploads"
+    takes: str | None = None
     body: type[BaseModel] | None = None
     query: type[Query] = Query
     takes_call: bool = True
@@ -130,7 +133,7 @@ class Route:
         """Return what a request that takes a thread for long must hold meanwhile."""
         if self.gate == "predictions":
             return services().gates.predictions.held(caller.tenant_id)
-        if (self.body is None and self.form is None) or is_small():
+        if (self.body is None and self.form is None and self.takes is None) or is_small():
             return nullcontext()
         return services().gates.uploads.held(caller.tenant_id)
 

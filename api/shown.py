@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from db import models as db_models
 from db.models import Dataset, Image, Job, JobCheckpoint, JobEvent, JobMetric, ModelFile
-from db.repositories import erasures, queueing, quotas
+from db.repositories import erasures, queueing, quotas, uploads
 from db.repositories.aliases import Pointing
 from db.repositories.jobs import Estimate, Overview
 from db.repositories.models import ModelWithFiles
@@ -19,6 +19,7 @@ from regraft.contract.job import JobSubmission
 from regraft.contract.moments import when
 from regraft.contract.registry import Alias, AuditEntry, Comparison
 from regraft.contract.status import TERMINAL, JobStatus, RequestedAction, shown
+from regraft.contract.uploads import PART_BYTES, Upload
 from regraft.contract.webhooks import Delivery, Webhook
 
 Item = TypeVar("Item")
@@ -205,6 +206,24 @@ def erasure_preview(found: erasures.Preview, wanted: ErasureRequest) -> ErasureP
             "dataset_name": found.dataset.name,
             "models": wanted.models,
             "affected": affected,
+        }
+    )
+
+
+def upload(found: uploads.Shown) -> Upload:
+    """Return an upload with the parts that have come."""
+    row = found.upload
+    parts = [{**_columns(part, "number sha256"), "bytes": part.size} for part in found.parts]
+    return Upload.model_validate(
+        {
+            **_columns(row, "id sha256"),
+            "status": "open" if row.completed_at is None else "complete",
+            "bytes": row.size,
+            "part_bytes": PART_BYTES,
+            "num_parts": found.num_parts,
+            "parts": parts,
+            "created_at": when(row.created_at),
+            "expires_at": when(row.expires_at),
         }
     )
 

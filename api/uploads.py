@@ -42,6 +42,8 @@ class Upload(NamedTuple):
 def received(services: Services, names: frozenset[str]) -> Iterator[Upload]:
     """Receive the `file` part and the text fields in `names`; the file goes with the block.
 
+    Where a field names an `upload` there is no file, and the one received is empty.
+
     Raises `unsupported_media_type`, `invalid_multipart`, `incomplete_body`,
     `payload_too_large`, or `validation_failed` for a part that is missing, repeated or unknown.
     """
@@ -125,8 +127,8 @@ class _Receiver:
             raise invalid("The multipart body is malformed.") from error
         if not decoder.is_over:
             raise invalid("The multipart body has no closing boundary.")
-        if not self._has_file:
-            raise InvalidError("file", "is required", "missing")
+        if self._has_file == ("upload" in self._fields):
+            raise InvalidError("file", "is required, or an `upload`, and not both", "missing")
         digests.check_body(self._body_hashes)
         digests.check_file(self._file_hash.hexdigest())
         return Upload(self._path, self._file_hash.hexdigest(), self._size, self._texts())

@@ -1,17 +1,22 @@
 """Datasets: upload, list, show, and the verdict on each image."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from flask import Response, request
 from pydantic import Field
 
 from api import repeatable, shown
 from api.routing import Call, PageQuery, Routes, checked
-from api.uploads import parsed_object, received
+from api.uploads import Upload, parsed_object, received
 from core.archive import inspect
-from db.repositories import datasets, quotas
+from core.blobs import BlobInfo
+from db.repositories import datasets, quotas, uploads
 from db.repositories.datasets import NewDataset
 from db.repositories.idempotency import Transaction
 from db.repositories.reading import Window
 from regraft.contract.errors import ErrorCode
+from regraft.contract.ids import UploadId
 from regraft.contract.naming import Metadata, Text
 from regraft.contract.resources import Dataset, Image, Page
 from regraft.contract.strict import Strict
@@ -33,13 +38,17 @@ _UPLOAD_ERRORS = (
     ErrorCode.TOO_FEW_CLASSES,
     ErrorCode.QUOTA_EXCEEDED,
     ErrorCode.STORAGE_FULL,
+    ErrorCode.NOT_FOUND,
+    ErrorCode.CONFLICT,
 )
 _FORM = {
     "type": "object",
-    "required": ["file", "name"],
+    "required": ["name"],
+    "anyOf": [{"required": ["file"]}, {"required": ["upload"]}],
     "additionalProperties": False,
     "properties": {
         "file": {"type": "string", "contentMediaType": "application/zip"},
+        "upload": {"type": "string", "description": "In place of `file`: a complete upload."},
         "name": {"type": "string", "minLength": 1, "maxLength": 200},
         "metadata": {"type": "string", "description": "A JSON object of texts."},
     },
@@ -47,9 +56,10 @@ _FORM = {
 
 
 class UploadFields(Strict):
-    """The text fields beside the file; `metadata` is a JSON object as text."""
+    """The text fields beside the file, or the `upload` in its place; `metadata` is JSON as text."""
 
     name: Text
+    upload: UploadId | None = None
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -79,18 +89,19 @@ def create_dataset(call: Call) -> Response:
     The container is checked before anything is stored; then the images are checked one by one
     while the dataset is `processing`.
     """
-    _admit(call, request.content_length or 0)
-    with received(call.services, frozenset(UploadFields.model_fields)) as upload:
+    with (
+        _reserved(call, request.content_length or 0),
+        received(call.services, frozenset(UploadFields.model_fields)) as upload,
+    ):
         fields = _fields(upload.fields)
         repeat = repeatable.claim({**fields.model_dump(), "sha256": upload.sha256})
         first = repeatable.replayed(call, repeat)
         if first is not None:
             return first
-        inspect(upload.path, call.services.settings.uploads)
-        _admit(call, upload.size)
-        container = call.blobs.put_file(call.tenant_id, upload.path)
+        stored = _stored(call, upload) if fields.upload is None else None
 
     def create(session: Transaction) -> Dataset:
+        container = stored or uploads.take(session, call.tenant_id, str(fields.upload))
         new = NewDataset(fields.name, container, fields.metadata)
         return shown.dataset(datasets.create(session, call.tenant_id, new))
 
@@ -121,10 +132,26 @@ def list_images(call: Call, dataset_id: str, query: ImageQuery) -> Page[Image]:
     return shown.page(rows, shown.image)
 
 
-def _admit(call: Call, size: int) -> None:
-    """Refuse an upload that the merchant's quota has no room for, before its body is read."""
-    with call.database.read() as session:
-        quotas.admit_bytes(session, call.tenant_id, size)
+@contextmanager
+def _reserved(call: Call, size: int) -> Iterator[None]:
+    """Hold bytes of the merchant's quota while a body comes; raises `QuotaError` before it does."""
+    with call.database.write() as session:
+        reservation = uploads.reserve(session, call.tenant_id, size)
+    try:
+        yield
+    finally:
+        if reservation is not None:
+            with call.database.write() as session:
+                uploads.release(session, reservation)
+
+
+def _stored(call: Call, upload: Upload) -> BlobInfo:
+    """Check and store a container; what came in chunks, unannounced, is admitted here."""
+    inspect(upload.path, call.services.settings.uploads)
+    if request.content_length is None:
+        with call.database.read() as session:
+            quotas.admit_bytes(session, call.tenant_id, upload.size)
+    return call.blobs.put_file(call.tenant_id, upload.path)
 
 
 def _fields(texts: dict[str, str]) -> UploadFields:

@@ -7,7 +7,16 @@ from db.base import now
 from db.lifecycle import deliveries, slots
 from db.lifecycle.guard import changed
 from db.lifecycle.unreferenced import sweep_blobs
-from db.models import Blob, BlobChunk, FileSegment, Idempotency, Job, JobCheckpoint
+from db.models import (
+    Blob,
+    BlobChunk,
+    FileSegment,
+    Idempotency,
+    Job,
+    JobCheckpoint,
+    Upload,
+    UploadPart,
+)
 from db.session import Database
 from regraft.contract.status import TERMINAL
 
@@ -21,15 +30,24 @@ def sweep(database: Database) -> dict[str, int]:
     with database.write() as session:
         dead = slots.expire(session)
         expired = changed(session, delete(Idempotency).where(Idempotency.expires_at < now()))
+        uploads = _forget_uploads(session)
         told = deliveries.sweep(session)
     return {
         "slots": dead,
         "answers": expired,
+        "uploads": uploads,
         "deliveries": told,
         "chunks": _sweep_chunks(database),
         "checkpoints": _sweep_checkpoints(database),
         "blobs": sweep_blobs(database),
     }
+
+
+def _forget_uploads(session: Session) -> int:
+    """Delete uploads that were not used in time; their bytes are referred to no more."""
+    old = select(Upload.id).where(Upload.expires_at < now())
+    changed(session, delete(UploadPart).where(UploadPart.upload_id.in_(old)))
+    return changed(session, delete(Upload).where(Upload.expires_at < now()))
 
 
 def _sweep_chunks(database: Database) -> int:

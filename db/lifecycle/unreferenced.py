@@ -13,7 +13,18 @@ from core.blobs import SHARED_SCOPE
 from db.base import now
 from db.blobs import RENEWED_SECONDS
 from db.lifecycle.guard import changed
-from db.models import Blob, BlobChunk, Dataset, FileSegment, Image, Job, JobCheckpoint, Tenant
+from db.models import (
+    Blob,
+    BlobChunk,
+    Dataset,
+    FileSegment,
+    Image,
+    Job,
+    JobCheckpoint,
+    Tenant,
+    Upload,
+    UploadPart,
+)
 from db.session import Database
 from regraft.contract.status import JobStatus
 
@@ -71,6 +82,8 @@ def is_referred() -> ColumnElement[bool]:
         exists().where(FileSegment.scope == Blob.scope, FileSegment.blob_sha256 == Blob.sha256),
         exists().where(Dataset.tenant_id == Blob.scope, Dataset.source_sha256 == Blob.sha256),
         exists().where(Image.tenant_id == Blob.scope, Image.sha256 == Blob.sha256),
+        exists().where(Upload.tenant_id == Blob.scope, Upload.sha256 == Blob.sha256),
+        exists().where(UploadPart.tenant_id == Blob.scope, UploadPart.sha256 == Blob.sha256),
     )
 
 

@@ -8,6 +8,7 @@ from db.models.job import Job, JobCheckpoint, JobEvent, JobMetric, JobResult
 from db.models.model import FileSegment, Model, ModelAlias, ModelFile
 from db.models.slot import WorkerSlot
 from db.models.tenant import ApiKey, DeviceUse, FairShare, Idempotency, Tenant
+from db.models.upload import Upload, UploadPart
 from db.models.webhook import Webhook, WebhookDelivery
 
 __all__ = [
@@ -31,6 +32,8 @@ __all__ = [
     "ModelAlias",
     "ModelFile",
     "Tenant",
+    "Upload",
+    "UploadPart",
     "Webhook",
     "WebhookDelivery",
     "WorkerSlot",

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from core.queues import INGEST_CLASS
 from core.refusals import InvalidError, QuotaError
 from db.base import month, now
-from db.models import Blob, DeviceUse, Job, Tenant
+from db.models import Blob, DeviceUse, Job, Tenant, Upload, UploadPart
 from db.tenancy import scoped
 from regraft.contract.status import JobKind, JobStatus
 
@@ -48,11 +48,14 @@ class Usage(NamedTuple):
 
 
 def admit_bytes(session: Session, tenant_id: str, size: int) -> None:
-    """Raise `QuotaError` where so many more bytes are more than the merchant may store."""
+    """Raise `QuotaError` where so many more bytes are more than the merchant may store.
+
+    What uploads under way have reserved counts as stored.
+    """
     limit = session.get_one(Tenant, tenant_id).max_stored_bytes
     if limit is None:
         return
-    used = _stored_bytes(session, tenant_id)
+    used = _stored_bytes(session, tenant_id) + _reserved_bytes(session, tenant_id)
     if used + size > limit:
         raise QuotaError(
             "stored_bytes",
@@ -60,6 +63,19 @@ def admit_bytes(session: Session, tenant_id: str, size: int) -> None:
             f"{size}: delete datasets or models that you no longer need, or ask for more.",
             _STORAGE_SECONDS,
         )
+
+
+def hold_bytes(session: Session, tenant_id: str, size: int) -> bool:
+    """Admit bytes that the caller reserves in this transaction; False where there is no quota.
+
+    Reservations of one merchant wait for each other until the transaction ends.
+    """
+    tenant = session.get_one(Tenant, tenant_id)
+    if tenant.max_stored_bytes is None:
+        return False
+    session.refresh(tenant, with_for_update=True)
+    admit_bytes(session, tenant_id, size)
+    return True
 
 
 def admit_job(session: Session, tenant_id: str) -> None:
@@ -129,6 +145,15 @@ def set_weight(tenant: Tenant, weight: int) -> None:
 
 def _stored_bytes(session: Session, tenant_id: str) -> int:
     return session.scalar(select(func.sum(Blob.size)).where(Blob.scope == tenant_id)) or 0
+
+
+def _reserved_bytes(session: Session, tenant_id: str) -> int:
+    """Return what uploads under way may still bring."""
+    living = (Upload.expires_at > now()) & Upload.completed_at.is_(None)
+    whole = scoped(Upload, tenant_id).where(living).with_only_columns(func.sum(Upload.size))
+    come = scoped(UploadPart, tenant_id).join(Upload, Upload.id == UploadPart.upload_id)
+    parts = come.where(living).with_only_columns(func.sum(UploadPart.size))
+    return (session.scalar(whole) or 0) - (session.scalar(parts) or 0)
 
 
 def _jobs(session: Session, tenant_id: str, status: JobStatus) -> int:

@@ -10,12 +10,15 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
+from regraft.client import parts
 from regraft.client.download import OnBytes
 from regraft.client.errors import DatasetInvalid, InvalidInput
 from regraft.client.pack import pack
+from regraft.client.parts import PartsUpload
 from regraft.client.transport import Transport, idempotent, new_key, path
 from regraft.client.waiting import poll
 from regraft.contract.resources import Dataset, Image, Page
@@ -39,6 +42,7 @@ class Datasets:
     ) -> Dataset:
         """Upload a folder of class folders, or a zip of one; the name defaults to the folder's.
 
+        A large file goes in parts: pushed again after a break, it goes on where it was.
         The dataset comes back in status `processing`: see `wait`.
 
         Raises:
@@ -49,10 +53,15 @@ class Datasets:
         if metadata:
             fields["metadata"] = json.dumps(dict(metadata))
         key = idempotency_key or new_key()
-        with _as_zip(given) as packed, _Metered(packed, on_progress) as content:
-            return self._send(content, fields, key)
+        with _as_zip(given) as packed:
+            if packed.stat().st_size >= parts.IN_PARTS_FROM:
+                upload = PartsUpload(self._transport, packed, on_progress).run()
+                return self._send({"upload": (None, upload.id)}, fields, key)
+            with _Metered(packed, on_progress) as content:
+                file = ("dataset.zip", content, "application/zip")
+                return self._send({"file": file}, fields, key)
 
-    def _send(self, content: io.BufferedReader, fields: dict[str, str], key: str) -> Dataset:
+    def _send(self, files: dict[str, Any], fields: dict[str, str], key: str) -> Dataset:
         # One boundary for every retry: with one key, the body must be the same to the byte.
         kind = f"multipart/form-data; boundary={new_key()}"
 
@@ -61,7 +70,7 @@ class Datasets:
                 "POST",
                 path("datasets"),
                 data=fields,
-                files={"file": ("dataset.zip", content, "application/zip")},
+                files=files,
                 headers={"Content-Type": kind, **idempotent(key)},
                 timeout=self._transport.upload_timeout,
             )

@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-Prefix = Literal["ds", "job", "md", "evt", "key", "mer", "img", "slot", "aud", "whk", "whd", "era"]
+Prefix = Literal[
+    "ds", "job", "md", "evt", "key", "mer", "img", "slot", "aud", "whk", "whd", "era", "up"
+]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH = 26
@@ -42,5 +44,6 @@ def _checked(prefix: Prefix) -> AfterValidator:
 
 DatasetId = Annotated[str, Field(max_length=40), _checked("ds")]
 JobId = Annotated[str, Field(max_length=40), _checked("job")]
+UploadId = Annotated[str, Field(max_length=40), _checked("up")]
 ModelId = Annotated[str, Field(max_length=40), _checked("md")]
 MerchantId = Annotated[str, Field(max_length=40), _checked("mer")]

@@ -5,8 +5,10 @@ No worker runs here: what a worker would write is put into the rows directly.
 
 import hashlib
 import os
+import random
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -20,10 +22,13 @@ from regraft.client import (
     AuthenticationError,
     Client,
     ConflictError,
+    ConnectionFailed,
     JobFailed,
     NotFoundError,
     ValidationFailed,
+    parts,
 )
+from regraft.client.parts import PartsUpload
 from regraft.contract.catalog import BACKBONES
 from regraft.contract.ids import new_id
 from regraft.contract.job import JobSubmission
@@ -170,6 +175,37 @@ def test_a_dataset_is_erased(
     assert "failed" in program.run("datasets", "erasures")
     assert ours.erasures.get(erasure.id).dataset_name == "colours"
     assert ours.datasets.get(pushed).status == "deleting"
+
+
+def test_a_large_set_goes_in_parts_and_goes_on_after_a_break(
+    ours: Client, url: str, zenith: Merchant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A merchant on a poor line would begin a gigabyte anew with each break, and never end."""
+    source = tmp_path / "set.zip"
+    sent: list[int] = []
+    seen: list[int] = []
+    with zipfile.ZipFile(source, "w") as archive:
+        for name in ("a/1.jpg", "b/2.jpg"):
+            archive.writestr(name, random.Random(name).randbytes(5 * 1024 * 1024))
+    monkeypatch.setattr(parts, "IN_PARTS_FROM", 1024)
+    send = PartsUpload._send
+
+    def breaks(self: PartsUpload, upload: str, number: int, data: bytes, sha256: str) -> None:
+        if number == 2 and sent == [1] and not seen:
+            seen.append(0)
+            raise ConnectionFailed("the line broke")
+        sent.append(number)
+        send(self, upload, number, data, sha256)
+
+    monkeypatch.setattr(PartsUpload, "_send", breaks)
+    with pytest.raises(ConnectionFailed):
+        ours.datasets.push(source)
+    pushed = ours.datasets.push(source, on_progress=lambda done, _total: seen.append(done))
+    assert sent == [1, 2]
+    assert seen[-1] == pushed.bytes == source.stat().st_size
+    assert pushed.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+    with Client(url, zenith.key) as theirs:
+        assert list(theirs.datasets.list()) == []
 
 
 def test_a_cancelled_job_ends_the_wait(ours: Client, database: Database, colours: Path) -> None:
