@@ -18,13 +18,14 @@ from benchmarks.quality import report
 from benchmarks.quality.cells import TABLES, Cell, Table
 from benchmarks.quality.measuring import Row, Todo, measured, opened, say
 from benchmarks.quality.sets import ImageSet
-from regraft.contract.strategies import AnyStrategy, FineTuning
+from regraft.contract.strategies import AnyStrategy, Dann, FineTuning
 from worker.engine.strategies import STRATEGIES
 
 _NUM_EACH = (1, 3, 5, 10, 20, 50, 100)
 _FEW, _MANY_DRAWS, _DRAWS = 5, 10, 5  # decisions: at least 10 draws up to 5 images, 5 above
 _TUNED_DRAWS = 3  # minutes each
 _MIN_TUNED_BY_AUTO = 150  # images: with fewer auto trains no backbone, see docs/transfer.md
+_STRONG = "dann_strong"  # aligns what has no counterpart: the published negative transfer
 _ANY: TypeAdapter[AnyStrategy] = TypeAdapter(AnyStrategy)
 
 
@@ -82,8 +83,11 @@ def _known(path: Path, again: list[str]) -> dict[Cell, Row]:
 
 def _plan(table: Table, images: ImageSet, options: argparse.Namespace) -> Iterator[Todo]:
     """Yield the cells of a set in a table."""
-    shared = {one.label for one in images.pool} & {one.label for one in images.source}
-    for name in options.strategy or (report.REFERENCE, *STRATEGIES):
+    theirs = {one.label for one in images.source}
+    shared = {one.label for one in images.pool} & theirs
+    is_partial = bool(shared) and shared != theirs
+    every = (report.REFERENCE, *STRATEGIES, *((_STRONG,) if is_partial else ()))
+    for name in options.strategy or every:
         strategy = _strategy(name, table)
         is_tuned = isinstance(strategy, FineTuning)
         if is_tuned and not table.is_tuned:
@@ -114,6 +118,8 @@ def _points(strategy: AnyStrategy, table: Table, images: ImageSet) -> Iterator[t
 
 
 def _strategy(name: str, table: Table) -> AnyStrategy:
+    if name == _STRONG:
+        return Dann(strength=30.0)
     if name == report.REFERENCE:
         name = "linear_probe"
     settings = {"fine_tuning": "off"} if name == "auto" and not table.is_tuned else {}
