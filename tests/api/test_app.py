@@ -124,6 +124,9 @@ def test_whoami(api: Api, acme: Merchant) -> None:
     """A merchant could not tell which account a key belongs to."""
     found = api.get("/v1/whoami", acme).get_json()
     assert found.pop("key").startswith("key_")
+    unlimited = {"used": 0.0, "limit": None, "left": None}
+    names = ("stored_bytes", "jobs_queued", "jobs_running", "device_minutes")
+    assert found.pop("quotas") == [{"name": name, **unlimited} for name in names]
     assert found == {
         "object": "whoami",
         "merchant": acme.tenant_id,
