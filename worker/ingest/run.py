@@ -106,7 +106,8 @@ class _Ingest:
 
     def _listen(self, child: LineProcess[FromChild]) -> Outcome | None:
         """Take what a child says; None means that it hung and the next one must go on."""
-        silence = min(_SILENT_SECONDS, self._attempt.station.settings.timings.stall)
+        # Until its first word a child only starts, which a busy machine may take its time for.
+        silence = self._attempt.station.settings.timings.stall
         heard = time.monotonic()
         while time.monotonic() - heard < silence:
             self._attempt.check()
@@ -117,6 +118,7 @@ class _Ingest:
             if ended is not None:
                 return ended
             heard = time.monotonic()
+            silence = min(_SILENT_SECONDS, silence)
         self._step_over(f"silent for {silence:g} seconds")
         return None
 
@@ -153,10 +155,11 @@ class _Ingest:
         )
 
     def _step_over(self, how: str) -> None:
-        """Blame the file that a child died on; without one, the child itself is at fault."""
+        """Blame the file that a child died on; without one the job is tried again."""
         _log.warning("decoding child ended", how=how, done=len(self._checked))
         if self._begun is None:
-            message = f"The decoder died before it looked at a file ({how})."
-            raise InterruptedRunError(self._attempt.lost(ErrorCode.WORKER_LOST, message))
+            message = f"The decoder ended before it looked at a file ({how})."
+            settings = self._attempt.station.settings
+            raise InterruptedRunError(outcome.retried(self._attempt.claim, settings, message))
         self._spent += self._begun.spent + _CPU_SECONDS
         self._keep(self._begun.otherwise)

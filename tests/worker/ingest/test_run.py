@@ -3,12 +3,14 @@
 import io
 import os
 import signal
+import sys
 import threading
 import zipfile
 from pathlib import Path
 
+import pytest
 from PIL import Image as Pillow
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from core.settings import UploadLimits
 from db.models import Dataset, Image, Job
@@ -16,11 +18,14 @@ from db.session import Database
 from regraft.contract.verdict import Verdict
 from tests.support.jobs import job, picture, upload, wait_for
 from tests.support.merchants import Merchant
+from worker.ingest import run
 from worker.ingest.messages import Begun, Checked, Finished, FromChild, Opened, Task, from_child
 from worker.ingest.run import _COMMAND
 from worker.line_process import LineProcess
 from worker.station import Station
 from worker.supervisor.supervise import supervise
+
+TWO = {"mug/1.png": picture(1), "plate/2.png": picture(2)}
 
 
 def _dataset(database: Database, dataset_id: str) -> Dataset:
@@ -106,6 +111,32 @@ def test_a_child_that_dies_costs_one_image(
     assert (dataset.status, dataset.num_images) == ("ready", 11)
     assert [image.verdict for image in rejected] == [Verdict.DECODER_FAILED]
     assert rejected[0].path in files
+
+
+@pytest.mark.parametrize("child", ["import time; time.sleep(99)", "raise SystemExit(3)"])
+def test_a_child_that_never_speaks_costs_no_life(
+    database: Database,
+    ingest_station: Station,
+    acme: Merchant,
+    monkeypatch: pytest.MonkeyPatch,
+    child: str,
+) -> None:
+    """A busy machine would use up a good upload's three lives and call it invalid."""
+    dataset_id, job_id = upload(database, acme.tenant_id, TWO)
+    hasty = ingest_station.settings.timings.model_copy(update={"stall": 0.5})
+    patient = ingest_station.settings
+    ingest_station.settings = patient.model_copy(update={"timings": hasty})
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_COMMAND", (sys.executable, "-c", child))
+        supervise(ingest_station, job_id)
+    row = job(database, job_id)
+    assert (row.status, row.lost_count, row.retry_count) == ("queued", 0, 1)
+    assert _dataset(database, dataset_id).status == "processing"
+    ingest_station.settings = patient
+    with database.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(run_after=0.0))
+    supervise(ingest_station, job_id)
+    assert _dataset(database, dataset_id).status == "ready"
 
 
 def test_a_child_has_little_memory(tmp_path: Path) -> None:
