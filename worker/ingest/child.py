@@ -24,6 +24,8 @@ _TOO_COSTLY = (
 
 def main() -> None:
     """Read one task from standard input and answer on standard output."""
+    if not sandbox.leave_network():
+        sys.stderr.write("decoder: no network of its own; the kernel does not allow it\n")
     die_with_parent(int(os.environ[PARENT_VARIABLE]))
     task = Task.model_validate_json(sys.stdin.buffer.readline())
     decode.prepare(task.limits)
