@@ -37,6 +37,7 @@ IDS: dict[str, tuple[Prefix, str]] = {
     "merchant_id": ("mer", "merchant"),
     "key_id": ("key", "key"),
     "upload_id": ("up", "upload"),
+    "image_id": ("img", "image"),
 }
 NAMES = {"name": "model", "alias": "alias"}
 

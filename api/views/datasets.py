@@ -8,6 +8,7 @@ from pydantic import Field
 
 from api import repeatable, shown
 from api.routing import Call, PageQuery, Routes, checked
+from api.transfers import HEADERS, download_in_turn
 from api.uploads import Upload, parsed_object, received
 from core.archive import inspect
 from core.blobs import BlobInfo
@@ -130,6 +131,20 @@ def list_images(call: Call, dataset_id: str, query: ImageQuery) -> Page[Image]:
     with call.database.read() as session:
         rows = datasets.images(session, call.tenant_id, dataset_id, query.verdict, window)
     return shown.page(rows, shown.image)
+
+
+@routes.add(
+    "GET",
+    "/v1/datasets/{dataset_id}/images/{image_id}",
+    None,
+    errors=(ErrorCode.RANGE_NOT_SATISFIABLE, ErrorCode.ARTIFACT_CORRUPT),
+    headers=HEADERS,
+)
+def download_image(call: Call, dataset_id: str, image_id: str) -> Response:
+    """Download a picture as it is trained on: our own encoding, upright, without metadata."""
+    with call.database.read() as session:
+        stored = datasets.stored_image(session, call.tenant_id, dataset_id, image_id)
+    return download_in_turn(call, stored)
 
 
 @contextmanager

@@ -1,14 +1,13 @@
 """Trained models and the download of their files."""
 
 import re
-from functools import partial
 
 from flask import Response
 from pydantic import Field
 
 from api import shown
-from api.downloads import PIECE_BYTES, download
 from api.routing import Call, PageQuery, Routes
+from api.transfers import HEADERS, download_in_turn
 from core.refusals import NotFoundError
 from db.repositories import models
 from db.repositories.reading import Window
@@ -65,11 +64,7 @@ def list_files(call: Call, ref: str, query: PageQuery) -> Page[ModelFile]:
     "/v1/models/{ref}/files/{file}",
     None,
     errors=(ErrorCode.RANGE_NOT_SATISFIABLE, ErrorCode.ARTIFACT_CORRUPT),
-    headers={
-        "Range": "One range of bytes, such as `bytes=0-1023` or `bytes=-512`.",
-        "If-Range": "An ETag: the range is served only if the file is still that one.",
-        "If-None-Match": "An ETag: 304 if the file is still that one.",
-    },
+    headers=HEADERS,
 )
 def download_file(call: Call, ref: str, file: str) -> Response:
     """Download a file of a model, whole or one range of it."""
@@ -77,14 +72,4 @@ def download_file(call: Call, ref: str, file: str) -> Response:
         raise NotFoundError("file")
     with call.database.read() as session:
         stored = models.stored_file(session, call.tenant_id, ref, file)
-    if stored.size <= PIECE_BYTES:
-        return download(call.blobs, stored)
-    gate = call.services.gates.downloads
-    gate.enter(call.tenant_id)
-    try:
-        response = download(call.blobs, stored)
-    except BaseException:
-        gate.leave(call.tenant_id)
-        raise
-    response.call_on_close(partial(gate.leave, call.tenant_id))
-    return response
+    return download_in_turn(call, stored)

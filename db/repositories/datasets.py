@@ -3,6 +3,8 @@
 A new dataset is `processing` until its ingest job has given every image a verdict.
 """
 
+import re
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from sqlalchemy import Select, select
@@ -12,6 +14,7 @@ from core.blobs import BlobInfo
 from core.queues import INGEST_CLASS
 from core.refusals import ConflictError, RefusedError
 from db.models import Blob, Dataset, Image, Job
+from db.repositories.models import Segment, StoredFile
 from db.repositories.queueing import enqueue
 from db.repositories.reading import Slice, Window, get, newest_first, oldest_first
 from db.tenancy import scoped
@@ -19,6 +22,8 @@ from regraft.contract.errors import ErrorCode
 from regraft.contract.ids import new_id
 from regraft.contract.status import JobKind
 from regraft.contract.verdict import Verdict
+
+_IMAGE_NAME = re.compile(r"image\.(jpe?g|png|webp)", re.ASCII)
 
 
 class NewDataset(NamedTuple):
@@ -106,3 +111,16 @@ def images(
     if verdict is not None:
         query = query.where(Image.verdict == verdict)
     return oldest_first(session, query, Image.seq, window)
+
+
+def stored_image(session: Session, tenant_id: str, dataset_id: str, image_id: str) -> StoredFile:
+    """Return where a picture's bytes lie; raises `NotFoundError`, as for one that was left out."""
+    find(session, tenant_id, dataset_id)
+    query = scoped(Image, tenant_id).where(Image.dataset_id == dataset_id, Image.id == image_id)
+    image = get(session, query.where(Image.sha256.is_not(None)), "image")
+    sha256 = str(image.sha256)
+    mine = (Blob.scope == tenant_id) & (Blob.sha256 == sha256)
+    size = session.scalar(select(Blob.size).where(mine)) or 0
+    name = f"image{PurePosixPath(image.path).suffix.lower()}"
+    name = name if _IMAGE_NAME.fullmatch(name) else "image"
+    return StoredFile(image_id, name, size, sha256, (Segment(tenant_id, sha256, 0, size),))

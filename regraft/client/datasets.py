@@ -92,6 +92,10 @@ class Datasets:
         params = {"limit": page_size, "verdict": verdict and str(verdict)}
         return self._transport.pages(path("datasets", dataset, "images"), Page[Image], params)
 
+    def image(self, dataset: str, image: str) -> bytes:
+        """Return a picture as it is trained on: JPEG, PNG or WebP, upright, without metadata."""
+        return self._transport.read(path("datasets", dataset, "images", image))
+
     def wait(
         self,
         dataset: str,

@@ -27,6 +27,7 @@ from regraft.contract.resources import Page
 
 Answer = TypeVar("Answer", bound=BaseModel)
 Item = TypeVar("Item")
+Found = TypeVar("Found")
 Params = Mapping[str, str | int | None]
 MakeRequest = Callable[[httpx2.Client], httpx2.Request]
 _TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
@@ -116,13 +117,26 @@ class Transport:
         sent = {"Content-Type": "application/json", **headers}
         return lambda http: http.build_request(method, url, content=content, headers=sent)
 
+    def read(self, url: str) -> bytes:
+        """Return the bytes at `url`, whole in memory."""
+        return self._sent(lambda http: http.build_request("GET", url), httpx2.Response.read)
+
     def call(self, make: MakeRequest, model: type[Answer], *, repeatable: bool = True) -> Answer:
         """Send what `make` builds, again where that may help, and return the parsed answer."""
+        return self._sent(make, lambda response: _parsed(response, model), repeatable=repeatable)
+
+    def _sent(
+        self,
+        make: MakeRequest,
+        take: Callable[[httpx2.Response], Found],
+        *,
+        repeatable: bool = True,
+    ) -> Found:
         failures = 0
         while True:
             try:
                 with self.answer(make, repeatable=repeatable) as response:
-                    return _parsed(response, model)
+                    return take(response)
             except Again as again:
                 failures += 1
                 if not self.retry.pause(failures, again.retry_after):

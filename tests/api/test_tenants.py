@@ -63,6 +63,7 @@ def parts(api: Api, theirs: Trained, acme: Merchant) -> dict[str, str]:
     more = {"webhook_id": webhook_id, "delivery_id": delivery_id, "erasure_id": erasure_id}
     file = {"bytes": 10, "sha256": "0" * 64}
     more["upload_id"] = api.post("/v1/uploads", acme, json=file).get_json()["id"]
+    more["image_id"] = api.add_image(acme, theirs.dataset_id, 1, "ok", b"a secret photo")
     return {**ids, **more, "name": NAME, "alias": "production", "number": "1"}
 
 

@@ -208,6 +208,20 @@ def test_a_large_set_goes_in_parts_and_goes_on_after_a_break(
         assert list(theirs.datasets.list()) == []
 
 
+def test_a_picture_is_seen(ours: Client, database: Database, acme: Merchant, colours: Path) -> None:
+    """A merchant could not look at what a model was taught."""
+    pushed = ours.datasets.push(colours).id
+    photo = (colours / "red" / "1.png").read_bytes()
+    blob = SqlBlobStore(database).put_bytes(acme.tenant_id, photo)
+    with database.write() as session:
+        owner = {"tenant_id": acme.tenant_id, "dataset_id": pushed, "sha256": blob.sha256}
+        image = new_id("img")
+        session.add(rows.Image(id=image, **owner, seq=0, path="red/1.png", verdict="ok"))
+    assert ours.datasets.image(pushed, image) == photo
+    with pytest.raises(NotFoundError):
+        ours.datasets.image(pushed, new_id("img"))
+
+
 def test_a_cancelled_job_ends_the_wait(ours: Client, database: Database, colours: Path) -> None:
     """Cancelling would leave the waiting script behind for ever."""
     pushed = ours.datasets.push(colours)

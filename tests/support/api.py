@@ -92,9 +92,18 @@ class Api:
             )
         return dataset_id
 
-    def add_image(self, merchant: Merchant, dataset_id: str, seq: int, verdict: str) -> str:
-        """Add an image's verdict, as ingest does."""
+    def add_image(
+        self,
+        merchant: Merchant,
+        dataset_id: str,
+        seq: int,
+        verdict: str,
+        data: bytes | None = None,
+    ) -> str:
+        """Add an image's verdict and, where it was kept, its clean copy, as ingest does."""
         image_id = new_id("img")
+        blobs = SqlBlobStore(self.database)
+        kept = None if data is None else blobs.put_bytes(merchant.tenant_id, data).sha256
         with self.database.write() as session:
             session.add(
                 Image(
@@ -105,6 +114,7 @@ class Api:
                     path=f"mug/{seq}.jpg",
                     label="mug",
                     verdict=verdict,
+                    sha256=kept,
                 )
             )
         return image_id

@@ -44,3 +44,23 @@ def test_verdicts_are_paged_and_filtered(api: Api, acme: Merchant) -> None:
     (bad,) = api.get(f"{path}?verdict=corrupt", acme).get_json()["data"]
     assert (bad["id"], bad["label"], bad["width"]) == (ids[3], "mug", None)
     assert error_of(api.get(f"{path}?verdict=nice", acme))["param"] == "verdict"
+
+
+def test_a_picture_as_it_is_trained_on(api: Api, acme: Merchant, zenith: Merchant) -> None:
+    """A merchant could not see what a verdict, or a wrong answer of a model, is about."""
+    dataset, other = api.ready_dataset(acme), api.ready_dataset(acme)
+    photo = bytes(range(256)) * 400
+    image = api.add_image(acme, dataset, 0, "ok", photo)
+    path = f"/v1/datasets/{dataset}/images/{image}"
+    answer = api.get(path, acme)
+    assert (answer.status_code, answer.data) == (200, photo)
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{image}-image.jpg"'
+    part = api.get(path, acme, headers={"Range": "bytes=1-3"})
+    assert (part.status_code, part.data) == (206, photo[1:4])
+    left_out = api.add_image(acme, dataset, 1, "corrupt")
+    for merchant, missing in (
+        (zenith, path),
+        (acme, f"/v1/datasets/{other}/images/{image}"),
+        (acme, f"/v1/datasets/{dataset}/images/{left_out}"),
+    ):
+        assert api.get(missing, merchant).status_code == 404
