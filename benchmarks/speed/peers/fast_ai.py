@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import fastai.callback.progress  # noqa: F401 - gives Learner its `no_bar`
 import torch
 from fastai.data.transforms import Normalize
 from fastai.learner import Learner
