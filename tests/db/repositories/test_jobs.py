@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from core.blobs import BlobInfo
 from core.refusals import ConflictError, NotFoundError
+from db.blobs import SqlBlobStore
 from db.models import Dataset, Job
 from db.repositories import datasets, jobs
 from db.repositories.datasets import NewDataset
@@ -24,8 +24,9 @@ ALL = Window(100, None)
 
 
 def _dataset(database: Database, merchant: Merchant, status: str = "ready") -> str:
+    container = SqlBlobStore(database).put_bytes(merchant.tenant_id, b"a container")
     with database.write() as session:
-        new = NewDataset("set", BlobInfo("0" * 64, 1), {})
+        new = NewDataset("set", container, {})
         row = datasets.create(session, merchant.tenant_id, new)
         row.status = status
     return row.id

@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from core.blobs import BlobInfo
 from core.refusals import InvalidError
+from db.blobs import SqlBlobStore
 from db.models import Image
 from db.repositories import datasets
 from db.repositories.datasets import NewDataset
@@ -17,8 +17,9 @@ from tests.support.merchants import Merchant
 
 
 def _create(database: Database, merchant: Merchant) -> str:
+    container = SqlBlobStore(database).put_bytes(merchant.tenant_id, b"a container")
     with database.write() as session:
-        new = NewDataset("set", BlobInfo("0" * 64, 1), {})
+        new = NewDataset("set", container, {})
         return datasets.create(session, merchant.tenant_id, new).id
 
 
