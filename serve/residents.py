@@ -19,7 +19,7 @@ from serve.graphs import Graph, UnusableGraphError
 from serve.heads import Files, Head
 from serve.settings import ServeSettings
 
-_FACTOR = 3  # memory of a loaded backbone to the bytes of its file, measured (docs/serving.md)
+_FACTOR = 3  # memory of a loaded backbone to the bytes of its file: a reckoning with room
 _log = logger(__name__)
 
 
