@@ -9,6 +9,7 @@ CHAOS_DB ?= sqlite
 CHAOS_REAL ?= 0
 FUZZ_SECONDS ?= 300
 FUZZ_SEED ?= 1
+TEST_PROCESSES ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN := $(BIN)/python
@@ -50,8 +51,10 @@ lint: install-dev ## ruff: rules and format
 types: install-dev ## mypy --strict over everything, tests too
 	$(BIN)/mypy
 
+# Faults come last and alone: they hold the service to times.
 unit: install-dev ## pytest, on real databases, a real Redis and real processes
-	$(RUN) -m pytest -m "not campaign"
+	$(RUN) -m pytest -m "not campaign and not fault" -n $(TEST_PROCESSES) --dist loadfile
+	$(RUN) -m pytest -m "fault and not campaign"
 
 chaos: install-dev ## kill, freeze and wipe the real service at random; see docs/reliability.md
 	@CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_SEED=$(CHAOS_SEED) CHAOS_DB=$(CHAOS_DB) \

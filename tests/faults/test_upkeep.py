@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from benchmarks.chaos.options import Options
 from db.migrate import upgrade
+from db.session import Database
 from regraft.contract.status import TERMINAL, JobStatus
 from tests.support.scene import Scene, scene
 
@@ -79,11 +80,13 @@ def test_a_migration_while_jobs_run(kind: str, request: pytest.FixtureRequest) -
     stage: Scene = request.getfixturevalue(kind)
     job_ids = stage.queue(IN_FLIGHT, milliseconds=200)
     stage.wait(lambda: any(map(stage.is_training, job_ids)))
-    upgrade(stage.service.settings.url)
+    upgrade(stage.service.settings.owner_url)
     column = f"added_{len(_columns(stage))}"
+    owner = Database(stage.service.settings.owner_url)
     for table in ("job", "job_event", "worker_slot"):
-        with stage.database.write() as session:
+        with owner.write() as session:
             session.execute(text(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER DEFAULT 7"))
+    owner.dispose()
     # One worker from before works beside one that has never seen the old schema.
     stage.service.kill("worker-1")
     stage.tend()

@@ -133,7 +133,7 @@ def test_options_become_the_body(run: Run, service: Standin, tmp_path: Path) -> 
 
 def test_options_of_another_domain(run: Run, service: Standin) -> None:
     """A job would learn from the dataset alone, and start where it was not meant to."""
-    source, unlabelled, model = DATASET[:-1] + "1", DATASET[:-1] + "2", "md_" + DATASET[3:]
+    source, unlabelled, model = new_id("ds"), new_id("ds"), new_id("md")
     ran = run(
         *("jobs", "submit", "--dataset", DATASET, "--source-dataset", source),
         *("--unlabelled-dataset", unlabelled, "--base-model", model, "--strategy", "coral"),
