@@ -28,6 +28,8 @@ def trained(database: Database, settings: Settings, acme: Merchant) -> str:
     _move(database, acme, job_id, "queued", "running")
     _move(database, acme, job_id, "running", "succeeded")
     _set(database, job_id, fence=1)
+    with database.write() as session:
+        session.execute(update(Job).where(Job.kind == "ingest").values(status="queued"))
     return job_id
 
 

@@ -11,6 +11,7 @@ from tests.worker.engine.recorder import Recorder
 from worker.engine.backbone import Backbone, prepared
 from worker.engine.data import Image, load
 from worker.engine.export.segments import compose
+from worker.engine.export.shared import shared_parts
 from worker.engine.features import Features
 from worker.engine.inputs import extractor
 from worker.engine.runner import Result, run
@@ -69,6 +70,14 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def backbone() -> Backbone:
     """EfficientNet-Lite0 with its real weights."""
     return prepared("efficientnet_lite0", None)
+
+
+@pytest.fixture(scope="session")
+def exported(backbone: Backbone, trained: TrainedRun) -> Path:
+    """The graph that the trained run has exported of the backbone."""
+    graph = shared_parts(backbone, trained.spec.shared_cache, True, print).graph
+    assert graph is not None
+    return graph
 
 
 def _maker(cache: Path, shared_cache: Path) -> MakeSpec:

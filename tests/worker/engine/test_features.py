@@ -112,11 +112,10 @@ print([data["batch_size"] for _, _, data in recorder.events])
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_DATA")
 @pytest.mark.parametrize("runtime", ["eager", "onnxruntime"])
 def test_a_batch_that_does_not_fit_is_halved_until_it_does(
-    runtime: str, tmp_path: Path, trained: TrainedRun
+    runtime: str, tmp_path: Path, exported: Path
 ) -> None:
     """A job would fail on a small machine for a default it never chose."""
     samples = Path(__file__).parents[3] / "samples" / "fashion-mnist" / "target"
-    (exported,) = trained.spec.shared_cache.glob("backbones/*/backbone.onnx")
     graph = str(exported) if runtime == "onnxruntime" else ""
     done = subprocess.run(
         [sys.executable, "-c", _TIGHT, str(samples), str(tmp_path), graph],

@@ -5,17 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.worker.engine.conftest import TrainedRun
 from worker.engine.backbone import Backbone
 from worker.engine.data import Image
 from worker.engine.export import graph
 from worker.engine.preprocess import batches, settings_of
 from worker.engine.runtimes import Eager, Onnx, Runtime
-
-
-def _exported(trained: TrainedRun) -> Path:
-    (found,) = trained.spec.shared_cache.glob("backbones/*/backbone.onnx")
-    return found
 
 
 def _alike(backbone: Backbone, other: Runtime, pixels: torch.Tensor) -> None:
@@ -28,22 +22,22 @@ def _alike(backbone: Backbone, other: Runtime, pixels: torch.Tensor) -> None:
 
 
 def test_photos_give_the_features_that_torch_gives(
-    trained: TrainedRun, backbone: Backbone, images: list[Image]
+    exported: Path, backbone: Backbone, images: list[Image]
 ) -> None:
     """Heads would be trained on other features than the delivered model computes."""
-    onnx = Onnx(1280, lambda: _exported(trained))
+    onnx = Onnx(1280, lambda: exported)
     for batch in batches(images[:24], settings_of(backbone.record), 10):
         _alike(backbone, onnx, batch.pixels)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_any_number_of_images_passes(trained: TrainedRun, backbone: Backbone, count: int) -> None:
+def test_any_number_of_images_passes(exported: Path, backbone: Backbone, count: int) -> None:
     """The last batch of a dataset is hardly ever full."""
     pixels = torch.rand(count, 3, 224, 224, generator=torch.Generator().manual_seed(1))
     if not count:
-        assert Onnx(1280, lambda: _exported(trained)).features(pixels).shape == (0, 1280)
+        assert Onnx(1280, lambda: exported).features(pixels).shape == (0, 1280)
         return
-    _alike(backbone, Onnx(1280, lambda: _exported(trained)), pixels)
+    _alike(backbone, Onnx(1280, lambda: exported), pixels)
 
 
 def test_the_graph_is_not_asked_for_before_it_is_needed() -> None:
