@@ -29,12 +29,14 @@ class EngineError(Exception):
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether `error` means that memory ran out, on the host or on a device.
 
-    Torch's CPU allocator raises a plain RuntimeError, so its text has to be read.
+    Torch's CPU allocator raises a plain RuntimeError, and ONNX Runtime an exception of its own for
+    every fault, so their text has to be read.
     """
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in text for words in _ALLOCATION)
+    may_be = isinstance(error, RuntimeError) or type(error).__module__.startswith("onnxruntime.")
+    return may_be and any(words in text for words in _ALLOCATION)
 
 
 def as_engine_error(error: BaseException) -> EngineError:

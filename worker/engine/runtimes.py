@@ -20,8 +20,6 @@ from worker.engine.backbone import Backbone, forward
 from worker.engine.export import graph
 from worker.engine.failures import is_out_of_memory
 
-_FAULTS = "onnxruntime.capi.onnxruntime_pybind11_state"  # where its exceptions are from
-
 
 class Runtime(Protocol):
     """Runs one backbone; `profile` says in words what decides the last digits of its features."""
@@ -71,7 +69,7 @@ class Onnx:
         try:
             found: Any = self._session.run([graph.FEATURES], inputs)[0]
         except Exception as error:
-            if type(error).__module__ == _FAULTS and is_out_of_memory(RuntimeError(str(error))):
+            if is_out_of_memory(error):
                 raise MemoryError(str(error)) from error
             raise
         return torch.from_numpy(found)

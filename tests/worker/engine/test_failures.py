@@ -1,5 +1,6 @@
 """Every exception becomes one failure that its reader can act on."""
 
+import onnxruntime
 import pytest
 import torch
 
@@ -14,6 +15,15 @@ def test_memory_that_really_runs_out_is_recognised() -> None:
     assert is_out_of_memory(caught.value)
     assert as_engine_error(caught.value).code is ErrorCode.OUT_OF_MEMORY
     assert is_out_of_memory(MemoryError())
+
+
+def test_memory_that_runs_out_in_onnx_runtime_is_recognised() -> None:
+    """A merchant would read of a fault of ours where a smaller backbone would do."""
+    said = "BFCArena Failed to allocate memory for requested buffer of size 24084480"
+    error = onnxruntime.capi.onnxruntime_pybind11_state.Fail(said)
+    assert as_engine_error(error).code is ErrorCode.OUT_OF_MEMORY
+    other = onnxruntime.capi.onnxruntime_pybind11_state.Fail("Invalid rank for input: pixels")
+    assert as_engine_error(other).code is ErrorCode.TRAINER_FAILED
 
 
 def test_other_failures_keep_their_name_and_code() -> None:
