@@ -8,7 +8,7 @@ from flask import Response
 from api import repeatable, shown, streams
 from api.routing import Call, PageQuery, Routes
 from db.repositories import jobs, queueing
-from db.repositories.idempotency import Transaction
+from db.repositories.idempotency import Claim, Transaction
 from db.repositories.reading import Slice, Window
 from regraft.contract.errors import ErrorCode
 from regraft.contract.ids import DatasetId
@@ -57,12 +57,10 @@ class JobQuery(PageQuery):
 )
 def submit_job(call: Call, body: JobSubmission) -> Response:
     """Submit an adaptation job; it is queued, and runs when its turn comes."""
-    trainer_class = call.services.settings.device_class
-
-    def create(session: Transaction) -> Job:
-        return shown.job(jobs.submit(session, call.tenant_id, body, trainer_class))
-
-    return repeatable.once(call, repeatable.claim(body.model_dump(mode="json")), 202, create)
+    claim = repeatable.claim(body.model_dump(mode="json"))
+    return _submitted(
+        call, claim, lambda session, trainer: jobs.submit(session, call.tenant_id, body, trainer)
+    )
 
 
 @routes.add(
@@ -76,12 +74,19 @@ def submit_job(call: Call, body: JobSubmission) -> Response:
 )
 def retry_job(call: Call, job_id: str) -> Response:
     """Submit a job that has ended once more, as a new job with the same body."""
-    trainer_class = call.services.settings.device_class
+    return _submitted(
+        call,
+        repeatable.claim({}),
+        lambda session, trainer: jobs.retry(session, call.tenant_id, job_id, trainer),
+    )
 
-    def create(session: Transaction) -> Job:
-        return shown.job(jobs.retry(session, call.tenant_id, job_id, trainer_class))
 
-    return repeatable.once(call, repeatable.claim({}), 202, create)
+def _submitted(
+    call: Call, claim: Claim | None, insert: Callable[[Transaction, str], jobs.Overview]
+) -> Response:
+    """Answer with the job that `insert` queues for the trainers' class, once for each key."""
+    trainer = call.services.settings.device_class
+    return repeatable.once(call, claim, 202, lambda session: shown.job(insert(session, trainer)))
 
 
 @routes.add("POST", "/v1/jobs/estimate", JobEstimate, errors=_SUBMIT_ERRORS)
