@@ -3,27 +3,23 @@
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from core.logs import logger
-from core.processes import offer_to_oom_killer
 from core.settings import UploadLimits
 from regraft.contract.verdict import Verdict
 from serve.messages import READY, Decoded, Encoded, Preprocess
 from serve.turns import Turns
 from worker.engine.shipped.predict import Bytes
-from worker.line_process import environment
+from worker.line_process import started
 
 _COMMAND = (sys.executable, "-m", "serve.child")
-_ROOT = Path(__file__).parents[1]
 _LONGEST_LINE = 4096
 _START_SECONDS = 60.0
 _log = logger(__name__)
@@ -102,15 +98,7 @@ class _Child:
     """One decoding process."""
 
     def __init__(self, limits: UploadLimits) -> None:
-        self._process = subprocess.Popen(
-            _COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=_ROOT,
-            env=environment(),
-            start_new_session=True,
-        )
-        offer_to_oom_killer(self._process.pid)
+        self._process = started(_COMMAND)
         self._is_ready = False
         with contextlib.suppress(OSError):  # it ended at once: `decode` says so
             self._send(limits.model_dump_json().encode() + b"\n")

@@ -29,6 +29,20 @@ _EXIT_SECONDS = 1.0
 _log = logger(__name__)
 
 
+def started(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a child on two pipes, in a session of its own, first to go if memory is short."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=_ROOT,
+        env=environment(),
+        start_new_session=True,
+    )
+    offer_to_oom_killer(process.pid)
+    return process
+
+
 class ProcessEndedError(Exception):
     """The process ended, or closed its output; `how` says it in words, `code` as `Popen` does."""
 
@@ -48,15 +62,7 @@ class LineProcess(Generic[Message]):
     def __init__(self, command: Sequence[str], parse: Callable[[bytes], Message]) -> None:
         self._parse = parse
         self._lines: queue.Queue[bytes | None] = queue.Queue(_QUEUED_LINES)
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=_ROOT,
-            env=environment(),
-            start_new_session=True,
-        )
-        offer_to_oom_killer(self._process.pid)
+        self._process = started(command)
         self._reader = threading.Thread(target=self._read, name="lines", daemon=True)
         self._reader.start()
 
