@@ -4,6 +4,7 @@ ResNet-18's published file would have to be downloaded; the clock does not see w
 these are. May import torch and the engine.
 """
 
+from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ def settings(name: str) -> Settings:
 
 
 def with_head(name: str, folder: Path, num_classes: int) -> nn.Module:
-    """Return a network with a new head on a frozen backbone, as the plain loop trains it."""
+    """Return a network with a new head on a copy of the backbone, as the plain loop trains it."""
     found = backbone(name, folder)
     head = nn.Linear(found.record.num_features, num_classes)
-    return nn.Sequential(found.module, head)
+    return nn.Sequential(deepcopy(found.module), head)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from core.settings import Settings
+from core.settings import Settings, Timings
 from db.blobs import SqlBlobStore
 from db.models import FileSegment, Job, JobResult, ModelFile
 from db.repositories import jobs
@@ -25,8 +25,14 @@ pytestmark = [
 ]
 
 
+@pytest.fixture
+def unhurried(settings: Settings) -> Settings:
+    """The same with the clockwork of production: a busy machine costs no attempt."""
+    return settings.model_copy(update={"timings": Timings()})
+
+
 def test_a_real_training_leaves_files_that_match_their_hashes(
-    database: Database, settings: Settings, acme: Merchant
+    database: Database, unhurried: Settings, acme: Merchant
 ) -> None:
     """The light trainer would hide that the real one speaks another language."""
     files = {
@@ -35,12 +41,12 @@ def test_a_real_training_leaves_files_that_match_their_hashes(
         for path in sorted((SAMPLES / label).iterdir())
     }
     dataset_id, ingest_id = upload(database, acme.tenant_id, files)
-    with opened(settings.model_copy(update={"device_class": "ingest"})) as ingest_station:
+    with opened(unhurried.model_copy(update={"device_class": "ingest"})) as ingest_station:
         supervise(ingest_station, ingest_id)
     with database.write() as session:
         submission = JobSubmission(dataset=dataset_id)
         job_id = jobs.submit(session, acme.tenant_id, submission, "cpu").job.id
-    with opened(settings) as station:
+    with opened(unhurried) as station:
         supervise(station, job_id)
         assert job(database, job_id).error is None
         with database.read() as session:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.speed import eager, floor, networks, ours, plain
 from benchmarks.speed.case import Measure, Options, processor_seconds
@@ -93,6 +94,16 @@ def test_a_case_measures(measure: Measure, more: str, asks: Asks) -> None:
     (row,) = measure(asks(more))
     assert row["seconds"] > 0
     assert row["processor_seconds"] > 0
+
+
+def test_a_loop_that_trains_leaves_the_shared_backbone_alone(asks: Asks) -> None:
+    """The jobs measured after it would run on another network than the exported one."""
+    options = asks("full_finetune")
+    shared = networks.backbone(options.backbone, options.weights).module
+    before = {name: value.clone() for name, value in shared.state_dict().items()}
+    list(plain.measure(options))
+    assert networks.backbone(options.backbone, options.weights).module is shared
+    assert all(torch.equal(value, before[name]) for name, value in shared.state_dict().items())
 
 
 def test_a_job_is_measured_on_the_caches_that_its_case_names(asks: Asks) -> None:
