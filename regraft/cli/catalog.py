@@ -6,7 +6,7 @@ import typer
 from rich.console import Group
 
 from regraft import __version__
-from regraft.cli import render
+from regraft.cli import administration, render
 from regraft.cli.session import Json, Limit, connect, first, listed, page_size, show
 
 
@@ -26,11 +26,7 @@ def whoami(ctx: typer.Context, as_json: Json = False) -> None:
         "merchant": f"{me.merchant_name} ({me.merchant})",
         "key": me.key,
         "scopes": ", ".join(me.scopes),
-        **{
-            one.name.replace("_", " "): f"{one.used:,.10g} of {one.limit:,} used"
-            for one in me.quotas
-            if one.limit is not None
-        },
+        **administration.quotas([one for one in me.quotas if one.limit is not None]),
     }
     show(me, render.fields(fields), as_json=as_json)
 

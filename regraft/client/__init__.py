@@ -31,6 +31,8 @@ from regraft.client.errors import (
     WaitTimeout,
 )
 from regraft.client.jobs import Jobs
+from regraft.client.keys import Keys
+from regraft.client.merchants import Merchants
 from regraft.client.models import Models
 from regraft.client.retry import RetryPolicy
 from regraft.client.transport import Transport, path
@@ -86,6 +88,8 @@ class Client:
         self.models = Models(self._transport)
         self.catalog = Catalog(self._transport)
         self.webhooks = Webhooks(self._transport)
+        self.merchants = Merchants(self._transport)
+        self.keys = Keys(self._transport)
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ from regraft.contract.strict import Strict
 MAX_WEIGHT = 1000
 MAX_DAYS = 36_500
 MAX_OVERLAP_HOURS = 168
+DEFAULT_OVERLAP_HOURS = 24
 _MOST = 2**53
 _MOST_COUNT = 2**31 - 1
 
@@ -78,7 +79,7 @@ class KeyNew(Strict):
 class KeyRotation(Strict):
     """For how long the key that is replaced still works."""
 
-    overlap_hours: int = Field(default=24, ge=0, le=MAX_OVERLAP_HOURS)
+    overlap_hours: int = Field(default=DEFAULT_OVERLAP_HOURS, ge=0, le=MAX_OVERLAP_HOURS)
 
 
 class Key(Shown):
