@@ -176,7 +176,8 @@ def erasure(found: erasures.Shown) -> Erasure:
     """Return an erasure with what it has deleted so far."""
     row, job = found
     over = {JobStatus.SUCCEEDED: "done", JobStatus.FAILED: "failed", JobStatus.CANCELLED: "failed"}
-    status = over.get(JobStatus(job.status), job.status)
+    off = row.cancelled_at is not None
+    status = "cancelled" if off else over.get(JobStatus(job.status), job.status)
     return Erasure.model_validate(
         {
             **_columns(row, "id dataset_name models deleted actor"),
@@ -184,7 +185,7 @@ def erasure(found: erasures.Shown) -> Erasure:
             "status": status,
             "status_reason": job.status_reason,
             "created_at": when(row.created_at),
-            "finished_at": _when_known(row.finished_at),
+            "finished_at": _when_known(row.cancelled_at or row.finished_at),
         }
     )
 

@@ -1,10 +1,10 @@
-"""Erasures: preview one, ask for it, and read the record of what was deleted."""
+"""Erasures: preview one, ask for it, call it off, and read the record of what was deleted."""
 
 from flask import Response
 
 from api import repeatable, shown
 from api.routing import Call, PageQuery, Query, Routes
-from db.repositories import erasures
+from db.repositories import called_off, erasures
 from db.repositories.idempotency import Transaction
 from db.repositories.reading import Window
 from regraft.contract.erasure import Erasure, ErasurePreview, ErasureRequest, Models
@@ -75,3 +75,17 @@ def show_erasure(call: Call, erasure_id: str) -> Erasure:
     """Show one erasure: how far it is, and what it has deleted."""
     with call.database.read() as session:
         return shown.erasure(erasures.show(session, call.tenant_id, erasure_id))
+
+
+@routes.add(
+    "DELETE",
+    "/v1/erasures/{erasure_id}",
+    Erasure,
+    scope="write",
+    errors=(ErrorCode.CONFLICT,),
+)
+def cancel_erasure(call: Call, erasure_id: str) -> Erasure:
+    """Call an erasure off while it is `queued`: the dataset and its models are as before."""
+    with call.database.write() as session:
+        found = called_off.call_off(session, call.tenant_id, erasure_id, call.actor)
+        return shown.erasure(found)

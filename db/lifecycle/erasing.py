@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from db.base import now
 from db.blobs import RENEWED_SECONDS
+from db.lifecycle import model_files
 from db.lifecycle.guard import Held, changed, is_held, leave
 from db.lifecycle.unreferenced import is_referred
 from db.models import Blob, BlobChunk, Dataset, Erasure, Image, Job, JobCheckpoint, JobResult
@@ -28,6 +29,12 @@ class Step(NamedTuple):
 
     gone: int
     waits: bool
+
+
+def erase_files(session: Session, held: Held, model_id: str, names: Sequence[str] | None) -> Step:
+    """Take from a model the files that go, all of them without `names`; `erase_blobs` follows."""
+    _take(session, held, [], model_files=model_files.strip(session, model_id, names))
+    return Step(1, waits=False)
 
 
 def erase_images(session: Session, held: Held) -> Step:
@@ -121,7 +128,11 @@ def scrub(database: Database) -> None:
 
 
 def is_mine(session: Session, held: Held) -> bool:
-    """Tell whether the erasure's job is still this attempt's."""
+    """Tell whether the erasure's job is still this attempt's.
+
+    Until this transaction ends nobody can call the erasure off, who would not see what it deletes.
+    """
+    session.execute(select(Erasure.id).where(_of(held)).with_for_update())
     return session.scalar(select(Job.id).where(is_held(held))) is not None
 
 
@@ -143,7 +154,11 @@ def _take(session: Session, held: Held, hashes: Iterable[str], **counts: int) ->
 
 
 def _record(session: Session, held: Held) -> Erasure:
-    return session.scalars(select(Erasure).where(Erasure.dataset_id == held.dataset_id)).one()
+    return session.scalars(select(Erasure).where(_of(held))).one()
+
+
+def _of(held: Held) -> ColumnElement[bool]:
+    return (Erasure.dataset_id == held.dataset_id) & Erasure.cancelled_at.is_(None)
 
 
 def _maybe_stored(held: Held, *kinds: JobKind) -> ColumnElement[bool]:

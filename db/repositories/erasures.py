@@ -1,9 +1,11 @@
 """Erasing a dataset: what was made from it, what stands in the way, and the job that does it.
 
-Once it is asked for the dataset can be used no more, and models that go with it are gone at once;
-the job deletes their bytes (`db.lifecycle.erasing`).
+Once it is asked for the dataset can be used no more, and models that go with it are found no
+more; the job deletes the bytes (`db.lifecycle.erasing`). Until then it can be called off
+(`db.repositories.called_off`).
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, exists, func, or_, select
@@ -11,6 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from core.queues import INGEST_CLASS
 from core.refusals import ConflictError
+from db.lifecycle import model_files
 from db.models import Blob, Dataset, Erasure, Image, Job, Model, ModelAlias
 from db.repositories import audit, datasets, models
 from db.repositories.audit import Actor
@@ -35,6 +38,11 @@ class Affected(NamedTuple):
     model: Model
     aliases: list[str]
     made_from: MadeFrom
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the images are in its weights, and not only in its report."""
+        return self.made_from == "trained"
 
 
 class Preview(NamedTuple):
@@ -93,7 +101,8 @@ def request(
     """
     query = datasets.live(tenant_id).where(Dataset.id == wanted.dataset)
     dataset = get(session, query.with_for_update(of=Dataset), "dataset", param=param)
-    known = session.scalar(scoped(Erasure, tenant_id).where(Erasure.dataset_id == dataset.id))
+    standing = (Erasure.dataset_id == dataset.id) & Erasure.cancelled_at.is_(None)
+    known = session.scalar(scoped(Erasure, tenant_id).where(standing))
     if known is not None:
         return _again(session, known)
     affected = _affected(session, tenant_id, dataset.id)
@@ -102,18 +111,16 @@ def request(
     if blockers:
         raise ConflictError(" ".join(blockers), param, ErrorCode.IN_USE)
     erasure_id = new_id("era")
-    deleted = {"models": 0, "model_files": 0}
-    left: list[str] = []
-    for one in affected:
-        goes = wanted.models == "delete" and one.made_from == "trained"
-        hashes, count = models.strip(session, one.model, None if goes else _WITH_PICTURES)
-        left += hashes
-        deleted["model_files"] += count
-        if goes:
-            deleted["models"] += 1
-            models.bury(session, tenant_id, one.model, actor, erasure=erasure_id)
+    going = [one.model for one in affected if wanted.models == "delete" and one.is_trained]
+    led_back = [
+        behind
+        for model in going
+        for behind in models.bury(session, tenant_id, model, actor, erasure=erasure_id)
+    ]
+    before = [dataset.status, dataset.status_reason]
+    back = {"erasure": erasure_id, "before": before, "led_back": led_back}
+    job = _job(dataset, {**back, **_files(session, affected, going)})
     dataset.status, dataset.status_reason = "deleting", "It is being erased."
-    job = _job(dataset, erasure_id, sorted(set(left)))
     enqueue(session, job)
     erasure = Erasure(
         id=erasure_id,
@@ -123,7 +130,7 @@ def request(
         models=wanted.models,
         job_id=job.id,
         actor=actor.key_id,
-        deleted=deleted,
+        deleted={"models": len(going)},
     )
     session.add(erasure)
     noted = {"name": dataset.name, "models": wanted.models, "erasure": erasure_id}
@@ -152,20 +159,31 @@ def _again(session: Session, known: Erasure) -> Shown:
     job = session.get_one(Job, known.job_id)
     if job.status in TERMINAL - {JobStatus.SUCCEEDED}:
         dataset = session.get_one(Dataset, known.dataset_id)
-        job = _job(dataset, known.id, job.spec["blobs"])
+        job = _job(dataset, job.spec)
         enqueue(session, job)
         known.job_id = job.id
         session.flush()
     return Shown(known, job)
 
 
-def _job(dataset: Dataset, erasure_id: str, blobs: object) -> Job:
+def _files(session: Session, affected: list[Affected], going: list[Model]) -> dict[str, object]:
+    """Return which files of each model go, all of them for null, and the blobs they consist of."""
+    files = {one.model.id: None if one.model in going else _WITH_PICTURES for one in affected}
+    blobs = {
+        sha256
+        for one in affected
+        for sha256 in model_files.consists_of(session, one.model, files[one.model.id])
+    }
+    return {"files": files, "blobs": sorted(blobs)}
+
+
+def _job(dataset: Dataset, spec: Mapping[str, object]) -> Job:
     return Job(
         id=new_id("job"),
         tenant_id=dataset.tenant_id,
         kind=JobKind.ERASE,
         device_class=INGEST_CLASS,
-        spec={"dataset": dataset.id, "erasure": erasure_id, "blobs": blobs},
+        spec={"dataset": dataset.id, **spec},
         dataset_id=dataset.id,
     )
 

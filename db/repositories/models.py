@@ -3,15 +3,15 @@
 A model is named by a reference (`regraft.contract.refs`); one that was deleted is not found.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Select, delete, update
+from sqlalchemy import ColumnElement, Select, update
 from sqlalchemy.orm import Session
 
 from core.blobs import SHARED_SCOPE
 from core.refusals import ConflictError, NotFoundError
 from db.base import now
+from db.lifecycle import model_files
 from db.lifecycle.guard import changed
 from db.models import FileSegment, Job, Model, ModelAlias, ModelFile
 from db.repositories import audit
@@ -132,34 +132,27 @@ def remove(session: Session, tenant_id: str, reference: str, actor: Actor) -> st
     query = _live(tenant_id, reference, None).with_for_update(of=Model)
     model = get(session, query, "model")
     _require_unused(session, tenant_id, model)
-    strip(session, model, None)
+    model_files.strip(session, model.id, None)
     bury(session, tenant_id, model, actor)
     return model.id
 
 
-class Stripped(NamedTuple):
-    """The hashes of the tenant's blobs that files consisted of, and how many files there were."""
+class Behind(NamedTuple):
+    """An alias that could be rolled back to a model."""
 
-    blobs: list[str]
-    files: int
-
-
-def strip(session: Session, model: Model, names: Sequence[str] | None) -> Stripped:
-    """Take files from a model, all of them without `names`; the sweep takes unshared bytes."""
-    segments, files = FileSegment.model_id == model.id, ModelFile.model_id == model.id
-    if names is not None:
-        segments &= FileSegment.file_name.in_(names)
-        files &= ModelFile.name.in_(names)
-    own = scoped(FileSegment, model.tenant_id).where(segments, FileSegment.scope == model.tenant_id)
-    blobs = list(session.scalars(own.with_only_columns(FileSegment.blob_sha256).distinct()))
-    changed(session, delete(FileSegment).where(segments))
-    return Stripped(blobs, changed(session, delete(ModelFile).where(files)))
+    name: str
+    alias: str
+    model_id: str
 
 
-def bury(session: Session, tenant_id: str, model: Model, actor: Actor, **noted: object) -> None:
-    """Mark a model whose files are gone as deleted, and audit it."""
-    before = update(ModelAlias).where(ModelAlias.previous_id == model.id)
-    changed(session, before.values(previous_id=None))
+def bury(
+    session: Session, tenant_id: str, model: Model, actor: Actor, **noted: object
+) -> list[Behind]:
+    """Mark a model as deleted, audit it, and return the aliases that led back to it."""
+    before = scoped(ModelAlias, tenant_id).where(ModelAlias.previous_id == model.id)
+    led_back = [Behind(row.name, row.alias, model.id) for row in session.scalars(before)]
+    back = update(ModelAlias).where(ModelAlias.previous_id == model.id)
+    changed(session, back.values(previous_id=None))
     changed(session, update(Model).where(Model.id == model.id).values(deleted_at=now()))
     audit.record(
         session,
@@ -173,6 +166,17 @@ def bury(session: Session, tenant_id: str, model: Model, actor: Actor, **noted: 
         lineage=model.lineage,
         **noted,
     )
+    return led_back
+
+
+def unbury(session: Session, tenant_id: str, ids: list[str], led_back: list[Behind]) -> None:
+    """Take back what `bury` did, but for aliases that have moved since."""
+    mine = (Model.tenant_id == tenant_id) & Model.id.in_(ids)
+    changed(session, update(Model).where(mine).values(deleted_at=None))
+    for one in led_back:
+        still = (ModelAlias.tenant_id == tenant_id) & (ModelAlias.name == one.name)
+        still &= (ModelAlias.alias == one.alias) & ModelAlias.previous_id.is_(None)
+        changed(session, update(ModelAlias).where(still).values(previous_id=one.model_id))
 
 
 def _live(tenant_id: str, reference: str, param: str | None) -> Select[Model]:

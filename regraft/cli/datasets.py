@@ -101,6 +101,7 @@ def delete(
     show(erasure, render.erasure(erasure), as_json=as_json)
     if erasure.status == "failed":
         say(f"try it again: regraft datasets delete {dataset}")
+    if erasure.status in {"failed", "cancelled"}:
         raise typer.Exit(1)
 
 
@@ -110,3 +111,15 @@ def erasures(ctx: typer.Context, limit: Limit = 20, as_json: Json = False) -> No
     with connect(ctx) as client:
         found = first(client.erasures.list(page_size=page_size(limit)), limit)
     show(listed(found), render.erasures(found), as_json=as_json)
+
+
+@app.command("cancel-erasure")
+def cancel_erasure(
+    ctx: typer.Context,
+    erasure: Annotated[str, typer.Argument(metavar="ERASURE", help="An id such as era_…")],
+    as_json: Json = False,
+) -> None:
+    """Call an erasure off before it runs: the dataset and its models are as before."""
+    with connect(ctx) as client:
+        found = client.erasures.cancel(erasure)
+    show(found, render.erasure(found), as_json=as_json)

@@ -36,6 +36,14 @@ class Erasures:
         key = idempotency_key or new_key()
         return self._transport.post(path("erasures"), Erasure, body, key)
 
+    def cancel(self, erasure: str) -> Erasure:
+        """Call an erasure off while it is `queued`: the dataset and its models are as before.
+
+        Raises:
+            ConflictError: it runs, or has ended.
+        """
+        return self._transport.delete(path("erasures", erasure), Erasure)
+
     def get(self, erasure: str) -> Erasure:
         """Return one erasure."""
         return self._transport.get(path("erasures", erasure), Erasure)
@@ -51,10 +59,10 @@ class Erasures:
         on_update: Callable[[Erasure], None] | None = None,
         timeout: float | None = None,
     ) -> Erasure:
-        """Return the erasure once it is `done` or `failed`; `timeout` in seconds.
+        """Return the erasure once it is `done`, `failed` or `cancelled`; `timeout` in seconds.
 
         Raises:
             WaitTimeout: the time is up.
         """
-        ended = {"done", "failed"}
+        ended = {"done", "failed", "cancelled"}
         return poll(lambda: self.get(erasure), lambda it: it.status in ended, on_update, timeout)

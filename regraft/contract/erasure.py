@@ -8,7 +8,7 @@ from regraft.contract.strict import Strict
 
 MadeFrom = Literal["trained", "tested"]
 Models = Literal["keep", "delete"]
-ErasureStatus = Literal["queued", "running", "done", "failed"]
+ErasureStatus = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 class ErasureRequest(Strict):
@@ -63,7 +63,10 @@ class Erased(Shown):
 
 
 class Erasure(Shown):
-    """The record of an erasure: who asked for it, how far it is, and what it deleted."""
+    """The record of an erasure: who asked for it, how far it is, and what it deleted.
+
+    One that was called off is `cancelled`, and deleted nothing.
+    """
 
     id: str
     object: Literal["erasure"] = "erasure"

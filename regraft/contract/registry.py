@@ -19,6 +19,7 @@ class AuditAction(StrEnum):
     MODEL_ROLLED_BACK = "model.rolled_back"
     MODEL_DELETED = "model.deleted"
     DATASET_DELETED = "dataset.deleted"
+    ERASURE_CANCELLED = "erasure.cancelled"
     ALIAS_REMOVED = "alias.removed"
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"

@@ -177,6 +177,27 @@ def test_a_dataset_is_erased(
     assert ours.datasets.get(pushed).status == "deleting"
 
 
+def test_an_erasure_is_called_off(
+    ours: Client, url: str, database: Database, acme: Merchant, colours: Path
+) -> None:
+    """Whoever mistyped an id could only watch the photos go."""
+    pushed = ours.datasets.push(colours, "colours").id
+    make_ready(database, pushed)
+    with database.write() as session:
+        session.execute(update(rows.Job).values(status="succeeded"))
+    first = ours.erasures.request(pushed).id
+    assert ours.erasures.cancel(first).status == "cancelled"
+    assert ours.erasures.wait(first).status == "cancelled"
+    assert ours.datasets.get(pushed).status == "ready"
+    second = ours.erasures.request(pushed).id
+    program = Program(url, acme.key)
+    assert "cancelled" in program.run("datasets", "cancel-erasure", second)
+    third = ours.erasures.request(pushed).id
+    with database.write() as session:
+        session.execute(update(rows.Job).where(rows.Job.kind == "erase").values(status="running"))
+    assert "let it end" in program.run("datasets", "cancel-erasure", third, code=1)
+
+
 def test_a_large_set_goes_in_parts_and_goes_on_after_a_break(
     ours: Client, url: str, zenith: Merchant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,14 +17,18 @@ from worker.supervisor.attempt import Attempt
 from worker.supervisor.outcome import InterruptedRunError, Outcome
 
 _WAIT_SECONDS = 0.5
-_PARTS = 5
+_PARTS = 6
 
 
 def erase(attempt: Attempt) -> Outcome:
     """Erase one dataset to its end; whatever an earlier attempt has done is not there any more."""
     claim = attempt.claim
-    named = claim.spec.get("blobs")
+    named, stripped = claim.spec.get("blobs"), claim.spec.get("files")
     hashes = [str(sha256) for sha256 in named] if isinstance(named, list) else []
+    files = list(stripped.items()) if isinstance(stripped, dict) else []
+
+    def model_files(session: Session) -> Step:
+        return erasing.erase_files(session, claim, *files.pop()) if files else Step(0, waits=False)
 
     def blobs(session: Session) -> Step:
         step = erasing.erase_blobs(session, claim, hashes)
@@ -32,6 +36,7 @@ def erase(attempt: Attempt) -> Outcome:
         return step
 
     steps: list[Callable[[Session], Step]] = [
+        model_files,
         lambda session: erasing.erase_images(session, claim),
         lambda session: erasing.erase_container(session, claim),
         lambda session: erasing.erase_checkpoints(session, claim),

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from db.models import Job
+from db.models import Erasure, Job, ModelAlias
 from db.repositories import aliases
 from db.repositories.aliases import Place
 from db.repositories.audit import OPERATOR
@@ -67,18 +67,6 @@ def test_a_preview_changes_nothing_and_a_delete_does(
     assert actions == ["dataset.deleted", "model.deleted"]
 
 
-def test_a_model_that_is_kept_loses_its_pictures(
-    api: Api, acme: Merchant, trained: Trained
-) -> None:
-    """The report of a model shows photos: they would outlive the erasure."""
-    api.send("DELETE", f"/v1/datasets/{trained.dataset_id}", acme)
-    model = api.get(f"/v1/models/{trained.model_id}", acme).get_json()
-    assert [file["name"] for file in model["files"]] == ["model.onnx"]
-    url = f"/v1/models/{trained.model_id}/files"
-    assert api.get(f"{url}/model.onnx", acme).data == b"weights"
-    assert api.get(f"{url}/report.html", acme).status_code == 404
-
-
 def test_what_stands_in_the_way(api: Api, acme: Merchant, trained: Trained) -> None:
     """A running training would fail in its middle, or production answer no more."""
     path = f"/v1/datasets/{trained.dataset_id}"
@@ -100,6 +88,90 @@ def test_what_stands_in_the_way(api: Api, acme: Merchant, trained: Trained) -> N
     assert _preview(api, acme, trained.dataset_id)["blockers"] == [error_of(refused)["message"]]
     assert api.row_counts() == before
     assert api.send("DELETE", path, acme).status_code == 202
+
+
+def _seen(api: Api, acme: Merchant, trained: Trained) -> list[Any]:
+    """Return all that a merchant sees of a dataset, its model and the alias of another."""
+    paths = (
+        f"datasets/{trained.dataset_id}",
+        f"datasets/{trained.dataset_id}/images",
+        f"models/{trained.model_id}",
+        f"models/{trained.model_id}/files/report.html",
+    )
+    with api.database.read() as session:
+        back_to = session.scalars(select(ModelAlias.previous_id)).one()
+    return [back_to, *(_answered(api, acme, path) for path in paths)]
+
+
+def _answered(api: Api, acme: Merchant, path: str) -> bytes:
+    answer = api.get(f"/v1/{path}", acme)
+    return answer.data if answer.status_code == 200 else b""
+
+
+@pytest.mark.parametrize("models", ["keep", "delete"])
+def test_an_erasure_is_called_off(api: Api, acme: Merchant, trained: Trained, models: str) -> None:
+    """One wrong id, and the photos of a season are gone before anybody can say no."""
+    api.add_image(acme, trained.dataset_id, 0, "ok")
+    _promote(api, acme)
+    second = api.trained(acme, FILES, name="mugs", version=2)
+    api.send("PUT", "/v1/models/mugs/aliases/production", acme, json={"to": 2})
+    before = _seen(api, acme, trained)
+    body = {"dataset": trained.dataset_id, "models": models}
+    erasure = api.post("/v1/erasures", acme, json=body).get_json()
+    assert _seen(api, acme, trained) != before
+    path = f"/v1/erasures/{erasure['id']}"
+    off = api.send("DELETE", path, acme)
+    assert (off.status_code, off.get_json()["status"]) == (200, "cancelled")
+    assert off.get_json()["finished_at"]
+    assert set(off.get_json()["deleted"].values()) == {0}
+    assert _seen(api, acme, trained) == before
+    assert api.send("DELETE", path, acme).get_json() == off.get_json()
+    trail = api.get("/v1/audit", acme).get_json()["data"]
+    assert (trail[0]["action"], trail[0]["subject"]) == ("erasure.cancelled", erasure["id"])
+    assert trail[0]["data"]["models"] == ([trained.model_id] if models == "delete" else [])
+    assert api.submit(acme, trained.dataset_id).status_code == 202
+    assert api.get(f"/v1/models/{second.model_id}", acme).status_code == 200
+
+
+def test_after_one_that_was_called_off_comes_another(api: Api, acme: Merchant) -> None:
+    """Who changed his mind once could never be rid of the photos."""
+    dataset = api.ready_dataset(acme)
+    made = []
+    for _ in range(3):
+        made.append(api.send("DELETE", f"/v1/datasets/{dataset}", acme).get_json()["id"])
+        api.send("DELETE", f"/v1/erasures/{made[-1]}", acme)
+    assert len(set(made)) == 3
+    listed = api.get("/v1/erasures", acme).get_json()["data"]
+    assert {one["status"] for one in listed} == {"cancelled"}
+    last = api.send("DELETE", f"/v1/datasets/{dataset}", acme).get_json()
+    assert (last["status"], last["id"] in made) == ("queued", False)
+
+
+@pytest.mark.parametrize(
+    ("status", "deleted", "words"),
+    [
+        ("running", {}, "let it end"),
+        ("succeeded", {}, "upload the images again"),
+        ("failed", {"images": 1}, "ask for it again"),
+        ("queued", {"images": 1}, "deleted already"),
+        ("queued", {"model_files": 2}, "deleted already"),
+    ],
+)
+def test_what_has_begun_is_not_called_off(
+    api: Api, acme: Merchant, status: str, deleted: dict[str, int], words: str
+) -> None:
+    """Half a dataset would look like a whole one."""
+    dataset = api.ready_dataset(acme)
+    erasure = api.send("DELETE", f"/v1/datasets/{dataset}", acme).get_json()["id"]
+    with api.database.write() as session:
+        session.execute(update(Job).where(Job.kind == "erase").values(status=status))
+        session.execute(update(Erasure).values(deleted=deleted))
+    refused = api.send("DELETE", f"/v1/erasures/{erasure}", acme)
+    assert (refused.status_code, error_of(refused)["code"]) == (409, "conflict")
+    assert words in error_of(refused)["message"]
+    assert api.get(f"/v1/datasets/{dataset}", acme).get_json()["status"] == "deleting"
+    with api.database.read() as session:
+        assert session.scalars(select(Job.status).where(Job.kind == "erase")).one() == status
 
 
 def test_models_of_models_go_too(api: Api, acme: Merchant, trained: Trained) -> None:

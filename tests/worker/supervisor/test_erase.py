@@ -14,12 +14,13 @@ from core.settings import Settings, Timings
 from db.base import now
 from db.blobs import SqlBlobStore
 from db.lifecycle.reap import reap
-from db.models import Blob, BlobChunk, Erasure, Image, Job
+from db.models import Blob, BlobChunk, Erasure, Image, Job, ModelFile
 from db.repositories import erasures
 from db.repositories.audit import OPERATOR
 from db.session import Database
 from regraft.contract.erasure import ErasureRequest
 from regraft.contract.status import JobStatus
+from tests.support.api import Api
 from tests.support.jobs import job, picture, ready_dataset, upload
 from tests.support.merchants import Merchant
 from worker.engine.tensorfile import header
@@ -138,6 +139,28 @@ def test_nothing_of_the_images_is_left(
     ingest_station.database.dispose()
     # On SQLite this looks into the database's own file and its log as well.
     assert _places_with(tmp_path, middles) == []
+
+
+@pytest.mark.parametrize(("models", "left"), [("keep", ["model.onnx"]), ("delete", [])])
+def test_what_shows_the_images_goes_from_their_models(
+    ingest_station: Station, database: Database, acme: Merchant, models: str, left: list[str]
+) -> None:
+    """The report of a model shows photos: they would outlive the erasure."""
+    api = Api(ingest_station.settings, database)
+    files = {"model.onnx": [b"weights"], "report.html": [b"a photo"], "bundle.zip": [b"all of it"]}
+    trained = api.trained(acme, files, name="mugs")
+    done = _erase(ingest_station, acme, trained.dataset_id, models)
+    assert done.deleted["model_files"] == 3 - len(left)
+    with database.read() as session:
+        named = session.scalars(select(ModelFile.name)).all()
+    assert list(named) == left
+    assert _stored(database, acme.tenant_id) == [b"##weights##" for _ in left]
+    shown = api.get(f"/v1/models/{trained.model_id}", acme)
+    assert shown.status_code == (200 if left else 404)
+    if left:
+        url = f"/v1/models/{trained.model_id}/files"
+        assert api.get(f"{url}/model.onnx", acme).data == b"weights"
+        assert api.get(f"{url}/report.html", acme).status_code == 404
 
 
 def test_what_others_have_stays(
