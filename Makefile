@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-peers bench-control bench-quality bench-serving fuzz help install install-dev demo up test lint types unit chaos chaos-full lock openapi migration clean
+.PHONY: audit bench bench-peers bench-control bench-quality bench-serving fuzz help install install-dev demo up test lint types unit chaos chaos-full lock openapi migration clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,7 +42,7 @@ demo: install ## one real job, end to end, on the embedded stack (SQLite, Redis,
 up: install ## keep the embedded stack running; prints its address and a key
 	@$(RUN) -m deploy.stack --port $(PORT)
 
-test: install-dev lint types unit ## everything: lint, types, rooms, budgets, and all tests but the long campaigns
+test: install-dev lint types audit unit ## everything: lint, types, rooms, budgets, and all tests but the long campaigns
 
 lint: install-dev ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -50,6 +50,9 @@ lint: install-dev ## ruff: rules and format
 
 types: install-dev ## mypy --strict over everything, tests too
 	$(BIN)/mypy
+
+audit: install-dev ## known vulnerabilities in what is installed, where a source of them is reachable
+	@$(RUN) -m deploy.audit $(AUDIT)
 
 # Faults come last and alone: they hold the service to times.
 unit: install-dev ## pytest, on real databases, a real Redis and real processes
