@@ -17,6 +17,7 @@ from api.serving import Serving
 from api.settings import ApiSettings
 from api.views import (
     administration,
+    batches,
     catalog,
     datasets,
     erasures,
@@ -48,6 +49,7 @@ ROUTES = (
     jobs.routes,
     models.routes,
     predictions.routes,
+    batches.routes,
     registry.routes,
     webhooks.routes,
     erasures.routes,

@@ -14,6 +14,7 @@ from regraft.contract.administration import (
     MerchantChange,
     MerchantNew,
 )
+from regraft.contract.batch import Batch, BatchSubmission
 from regraft.contract.erasure import Erasure, ErasurePreview, ErasureRequest
 from regraft.contract.job import JobSubmission
 from regraft.contract.prediction import Embedding, Prediction
@@ -80,6 +81,34 @@ _METRICS = {
         },
         "confusion_matrix": _MATRIX,
     }
+}
+_BATCH = {
+    "id": "job_01k8zr1w3g7ys5d9f2k4m6p8qb",
+    "name": "new arrivals",
+    "status": "succeeded",
+    "status_reason": None,
+    "dataset": _DATASET,
+    "model": _MODEL,
+    "format": "csv",
+    "top": 3,
+    "limits": {"max_minutes": 60},
+    "progress": {"phase": "evaluating", "fraction": 1.0},
+    "queue": None,
+    "priority": 0,
+    "attempt": 1,
+    "created_at": _NOW,
+    "started_at": _NOW,
+    "finished_at": _NOW,
+    "file": {
+        "name": "predictions.csv",
+        "bytes": 41230,
+        "sha256": _SHA,
+        "num_rows": 243,
+        "num_errors": 3,
+    },
+    "usage": {"device_seconds": 4.2, "num_images": 243},
+    "error": None,
+    "metadata": {},
 }
 _FILE = {"name": "model.onnx", "bytes": 13559409, "sha256": _SHA}
 _ALIAS = {
@@ -255,6 +284,7 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
         "error": None,
         "metadata": {"season": "FW26"},
     },
+    Batch: _BATCH,
     Checkpoint: {
         "step": 420,
         "epoch": 7,
@@ -388,7 +418,7 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
     Health: {"status": "ok"},
 }
 
-SUBJECTS = {"job": _JOB, "dataset": _DATASET, "webhook": str(_WEBHOOK["id"])}
+SUBJECTS = {"job": _JOB, "batch": _BATCH["id"], "dataset": _DATASET, "webhook": str(_WEBHOOK["id"])}
 EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     **{model: _one(model, values) for model, values in _ONE.items()},
     JobSubmission: _SUBMISSION,
@@ -399,6 +429,8 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     Page[Dataset]: _page(Dataset, _ONE[Dataset]),
     Page[Image]: _page(Image, _ONE[Image]),
     Page[Job]: _page(Job, _ONE[Job]),
+    BatchSubmission: {"dataset": _DATASET, "model": "home-goods@production", "format": "csv"},
+    Page[Batch]: _page(Batch, _BATCH),
     Page[Checkpoint]: _page(Checkpoint, _ONE[Checkpoint]),
     Page[JobEvent]: _page(JobEvent, _ONE[JobEvent]),
     Page[Model]: _page(Model, _ONE[Model]),

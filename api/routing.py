@@ -31,6 +31,7 @@ Handler = TypeVar("Handler", bound=Callable[..., BaseModel | Response])
 IDS: dict[str, tuple[Prefix, str]] = {
     "dataset_id": ("ds", "dataset"),
     "job_id": ("job", "job"),
+    "batch_id": ("job", "batch"),
     "webhook_id": ("whk", "webhook"),
     "delivery_id": ("whd", "delivery"),
     "erasure_id": ("era", "erasure"),

@@ -7,13 +7,14 @@ from pydantic import BaseModel
 
 from db import models as db_models
 from db.models import Dataset, Image, Job, JobCheckpoint, JobEvent, JobMetric, ModelFile
-from db.repositories import erasures, queueing, quotas, uploads
+from db.repositories import batches, erasures, queueing, quotas, uploads
 from db.repositories.aliases import Pointing
 from db.repositories.jobs import Estimate, Overview
 from db.repositories.models import ModelWithFiles
 from db.repositories.reading import Slice
 from regraft.contract import resources
 from regraft.contract.administration import Key, Merchant
+from regraft.contract.batch import Batch
 from regraft.contract.erasure import AffectedModel, Erasure, ErasurePreview, ErasureRequest
 from regraft.contract.job import JobSubmission
 from regraft.contract.moments import when
@@ -73,6 +74,32 @@ def job(overview: Overview) -> resources.Job:
             "metrics": result and result.metrics,
             "transfer": result and result.transfer,
             "usage": result.usage if result else _usage(row),
+            "metadata": row.user_metadata,
+        }
+    )
+
+
+def batch(overview: batches.Overview) -> Batch:
+    """Return a batch with what it answered, which is null until it has."""
+    row, answers = overview.job, overview.file
+    spec = row.spec
+    wish = None if row.requested_action is None else RequestedAction(row.requested_action)
+    file = answers and {
+        "name": batches.file_name(row),
+        "bytes": answers.size,
+        **_columns(answers, "sha256 num_rows num_errors"),
+    }
+    return Batch.model_validate(
+        {
+            **_columns(row, "id name status_reason priority attempt progress error"),
+            **{name: spec[name] for name in ("dataset", "model", "format", "top", "limits")},
+            "status": shown(JobStatus(row.status), wish),
+            "queue": overview.place and _place(overview.place),
+            "created_at": when(row.created_at),
+            "started_at": _when_known(row.started_at),
+            "finished_at": _when_known(row.finished_at),
+            "file": file,
+            "usage": overview.result.usage if overview.result else _usage(row),
             "metadata": row.user_metadata,
         }
     )

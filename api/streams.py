@@ -12,6 +12,7 @@ from api.gates import Gate
 from api.routing import Call
 from db.models import JobEvent
 from db.repositories import following
+from regraft.contract.status import JobKind
 
 MEDIA_TYPE = "text/event-stream"
 _BEAT_SECONDS = 10.0
@@ -23,14 +24,14 @@ def is_asked_for() -> bool:
     return MEDIA_TYPE in request.headers.get("Accept", "")
 
 
-def stream(call: Call, job_id: str) -> Response:
-    """Return the events of a job from `Last-Event-ID` on, until it ends; 204 behind its end.
+def stream(call: Call, job_id: str, kind: JobKind = JobKind.TRAIN) -> Response:
+    """Return a job's events from `Last-Event-ID` on, until it ends; 204 behind its end.
 
     Raises `not_found`, or `unavailable` where all places for streams are taken.
     """
     last = request.headers.get("Last-Event-ID")
     with call.database.read() as session:
-        position = following.position(session, call.tenant_id, job_id, last)
+        position = following.position(session, call.tenant_id, job_id, last, kind)
         if following.is_over(session, position):
             return Response(status=HTTPStatus.NO_CONTENT)
     gate, feed = call.services.gates.streams, call.services.feed

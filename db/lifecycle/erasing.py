@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 
 from db.base import now
 from db.blobs import RENEWED_SECONDS
-from db.lifecycle import model_files
+from db.lifecycle import answers, model_files
 from db.lifecycle.guard import Held, changed, is_held, leave
 from db.lifecycle.unreferenced import is_referred
 from db.models import Blob, BlobChunk, Dataset, Erasure, Image, Job, JobCheckpoint, JobResult
 from db.session import Database
 from regraft.contract.job import DATASETS
-from regraft.contract.status import JobKind, JobStatus
+from regraft.contract.status import TRAINER_KINDS, JobKind, JobStatus
 
 _AT_ONCE = 50
 
@@ -35,6 +35,14 @@ def erase_files(session: Session, held: Held, model_id: str, names: Sequence[str
     """Take from a model the files that go, all of them without `names`; `erase_blobs` follows."""
     _take(session, held, [], model_files=model_files.strip(session, model_id, names))
     return Step(1, waits=False)
+
+
+def erase_answers(session: Session, held: Held, model_ids: Sequence[str]) -> Step:
+    """Delete what batches answered about the dataset, and what these models answered."""
+    which = answers.of_dataset(held.dataset_id) | answers.of_model(*model_ids)
+    dropped = answers.drop(session, held.tenant_id, which)
+    _take(session, held, dropped.blobs, batch_files=dropped.files)
+    return Step(0, waits=False)
 
 
 def erase_images(session: Session, held: Held) -> Step:
@@ -55,7 +63,7 @@ def erase_blobs(session: Session, held: Held, hashes: Sequence[str]) -> Step:
     """Delete blobs that deleted files consisted of, but for those that others consist of."""
     some = hashes[:_AT_ONCE]
     mine = (Blob.scope == held.tenant_id) & Blob.sha256.in_(some)
-    busy = select(func.count()).where(mine, _maybe_stored(held, JobKind.TRAIN, JobKind.INGEST))
+    busy = select(func.count()).where(mine, _maybe_stored(held, *TRAINER_KINDS, JobKind.INGEST))
     if session.scalar(busy):
         return Step(0, waits=True)
     _take(session, held, some)

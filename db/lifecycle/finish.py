@@ -13,7 +13,17 @@ from sqlalchemy.orm import Session
 from db.lifecycle import outbox
 from db.lifecycle.claim import Claim
 from db.lifecycle.guard import Held, leave
-from db.models import Dataset, FileSegment, Image, Job, JobResult, Model, ModelFile, Tenant
+from db.models import (
+    BatchFile,
+    Dataset,
+    FileSegment,
+    Image,
+    Job,
+    JobResult,
+    Model,
+    ModelFile,
+    Tenant,
+)
 from regraft.contract.errors import JobError
 from regraft.contract.ids import new_id
 from regraft.contract.job import DATASETS
@@ -55,6 +65,15 @@ class Trained:
     lineage: dict[str, object]
     num_images: int
     files: Sequence[NewFile]
+
+
+class Answered(NamedTuple):
+    """What a batch answered, whole: size in bytes and hash, rows, and those in error."""
+
+    size: int
+    sha256: str
+    num_rows: int
+    num_errors: int
 
 
 class CheckedImage(NamedTuple):
@@ -144,6 +163,19 @@ def succeed_ingest(session: Session, claim: Claim, ingested: Ingested) -> bool:
         rows = [_image_row(claim, seq, image) for seq, image in enumerate(batch, start)]
         session.execute(insert(Image), rows)
     _add_result(session, claim, num_images=len(ingested.images))
+    return True
+
+
+def succeed_batch(session: Session, claim: Claim, answered: Answered) -> bool:
+    """End a batch well: the job, its result, and its file, which consists of the parts kept."""
+    if not leave(session, claim, JobStatus.SUCCEEDED, "Succeeded."):
+        return False
+    session.execute(
+        insert(BatchFile).values(
+            job_id=claim.job_id, tenant_id=claim.tenant_id, **answered._asdict()
+        )
+    )
+    _add_result(session, claim, num_images=answered.num_rows)
     return True
 
 

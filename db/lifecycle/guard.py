@@ -6,13 +6,13 @@ Every move out of `running` goes through `leave`: a guarded update, its row coun
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from db.base import now
 from db.lifecycle import events, outbox, shares
-from db.models import Dataset, Job, JobCheckpoint, WorkerSlot
+from db.models import BatchPart, Dataset, Job, JobCheckpoint, WorkerSlot
 from regraft.contract.status import TERMINAL, EventLevel, JobKind, JobStatus
 
 
@@ -87,6 +87,8 @@ def leave(
     changed(session, update(WorkerSlot).where(WorkerSlot.job_id == held.job_id).values(job_id=None))
     if to in TERMINAL:
         drop_checkpoints(session, held.job_id)
+    if to in TERMINAL - {JobStatus.SUCCEEDED}:
+        drop_parts(session, held.job_id)
     if held.kind is JobKind.INGEST and to in TERMINAL - {JobStatus.SUCCEEDED}:
         _give_up_dataset(session, held, message)
     events.record(
@@ -106,6 +108,11 @@ def drop_checkpoints(session: Session, job_id: str) -> None:
     """Leave the checkpoints of a job that will never go on to the sweep."""
     mine = (JobCheckpoint.job_id == job_id) & JobCheckpoint.dropped_at.is_(None)
     changed(session, update(JobCheckpoint).where(mine).values(dropped_at=now()))
+
+
+def drop_parts(session: Session, job_id: str) -> None:
+    """Leave what a batch answered, which will never be whole, to the sweep."""
+    changed(session, delete(BatchPart).where(BatchPart.job_id == job_id))
 
 
 def _give_up_dataset(session: Session, held: Held, reason: str) -> None:

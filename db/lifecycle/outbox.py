@@ -12,8 +12,8 @@ from db.models import Job, Webhook, WebhookDelivery
 from regraft.contract.ids import new_id
 from regraft.contract.status import TERMINAL, DatasetStatus, JobKind
 
-# The kinds that a merchant knows by their ids; a dataset tells of its own ingest.
-_TOLD = frozenset({JobKind.TRAIN})
+# What a merchant calls the kinds that it knows by their ids; a dataset tells of its own ingest.
+_TOLD = {JobKind.TRAIN: "job", JobKind.BATCH: "batch"}
 
 
 class _News(NamedTuple):
@@ -26,10 +26,13 @@ def job_moved(session: Session, tenant_id: str, event_id: str, job_id: str, to: 
     """Tell of the end of a job, under the id of the event that records it."""
     if to not in TERMINAL:
         return
-    news = _News(event_id, f"job.{to}", job_id)
-    listening = _listening(session, tenant_id, news)
-    if listening and session.scalar(select(Job.kind).where(Job.id == job_id)) in _TOLD:
-        _add(session, tenant_id, listening, news)
+    told = {noun: _News(event_id, f"{noun}.{to}", job_id) for noun in _TOLD.values()}
+    listening = {noun: _listening(session, tenant_id, news) for noun, news in told.items()}
+    if any(listening.values()):
+        kind = session.scalar(select(Job.kind).where(Job.id == job_id))
+        noun = _TOLD.get(JobKind(kind)) if kind else None
+        if noun is not None:
+            _add(session, tenant_id, listening[noun], told[noun])
 
 
 def dataset_moved(

@@ -92,7 +92,7 @@ def _delete_checkpoint(session: Session, row: JobCheckpoint) -> None:
     bytes_of = {"tenant_id": row.tenant_id, "sha256": row.sha256}
     others = select(JobCheckpoint.job_id).filter_by(**bytes_of).limit(1)
     parts = select(FileSegment.model_id).filter_by(scope=row.tenant_id, blob_sha256=row.sha256)
-    # No dataset and no image consists of a checkpoint's bytes.
+    # No dataset, no image and no answer consists of a checkpoint's bytes.
     if session.scalar(others) is None and session.scalar(parts.limit(1)) is None:
         for table in (Blob, BlobChunk):
             mine = (table.scope == row.tenant_id) & (table.sha256 == row.sha256)

@@ -14,6 +14,7 @@ from db.base import now
 from db.blobs import RENEWED_SECONDS
 from db.lifecycle.guard import changed
 from db.models import (
+    BatchPart,
     Blob,
     BlobChunk,
     Dataset,
@@ -79,6 +80,7 @@ def is_referred() -> ColumnElement[bool]:
     """Tell of a blob whether a row of its tenant's consists of it."""
     return or_(
         exists().where(JobCheckpoint.tenant_id == Blob.scope, JobCheckpoint.sha256 == Blob.sha256),
+        exists().where(BatchPart.tenant_id == Blob.scope, BatchPart.sha256 == Blob.sha256),
         exists().where(FileSegment.scope == Blob.scope, FileSegment.blob_sha256 == Blob.sha256),
         exists().where(Dataset.tenant_id == Blob.scope, Dataset.source_sha256 == Blob.sha256),
         exists().where(Image.tenant_id == Blob.scope, Image.sha256 == Blob.sha256),

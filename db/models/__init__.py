@@ -1,6 +1,7 @@
 """The tables, one module for each subject; importing this package registers them all."""
 
 from db.models.audit import AuditEntry
+from db.models.batch import BatchFile, BatchPart
 from db.models.blob import Blob, BlobChunk
 from db.models.dataset import Dataset, Image
 from db.models.erasure import Erasure
@@ -14,6 +15,8 @@ from db.models.webhook import Webhook, WebhookDelivery
 __all__ = [
     "ApiKey",
     "AuditEntry",
+    "BatchFile",
+    "BatchPart",
     "Blob",
     "BlobChunk",
     "Dataset",

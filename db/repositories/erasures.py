@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from core.queues import INGEST_CLASS
 from core.refusals import ConflictError
-from db.lifecycle import model_files
+from db.lifecycle import answers, model_files
 from db.models import Blob, Dataset, Erasure, Image, Job, Model, ModelAlias
 from db.repositories import audit, datasets, models
 from db.repositories.audit import Actor
@@ -274,6 +274,8 @@ def _blockers(
     start = Job.spec["base"]["model"].as_string().in_(going)
     if starting := _unended(session, tenant_id, start):
         found.append(f"Jobs that have not ended start from models of it: {_list(starting)}.")
+    if asking := answers.unended(session, tenant_id, answers.of_model(*going)):
+        found.append(f"Batches that have not ended ask models of it: {_list(asking)}.")
     return found
 
 

@@ -5,12 +5,13 @@ from typing import NamedTuple
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
-from db.models import JobEvent
-from db.repositories import jobs
+from db.models import Job, JobEvent
+from db.repositories.reading import get
 from db.tenancy import scoped
-from regraft.contract.status import TERMINAL
+from regraft.contract.status import TERMINAL, JobKind
 
 MOST = 500
+_NOUNS = {JobKind.TRAIN: "job", JobKind.BATCH: "batch"}
 
 
 class Position(NamedTuple):
@@ -21,12 +22,18 @@ class Position(NamedTuple):
     seq: int
 
 
-def position(session: Session, tenant_id: str, job_id: str, last: str | None) -> Position:
+def position(
+    session: Session,
+    tenant_id: str,
+    job_id: str,
+    last: str | None,
+    kind: JobKind = JobKind.TRAIN,
+) -> Position:
     """Return where to go on behind the event `last`; from the start without one that is known.
 
-    Raises `NotFoundError` where the tenant has no such job.
+    Raises `NotFoundError` where the tenant has no such job of this kind.
     """
-    jobs.find(session, tenant_id, job_id)
+    get(session, scoped(Job, tenant_id).where(Job.kind == kind, Job.id == job_id), _NOUNS[kind])
     query = scoped(JobEvent, tenant_id).where(JobEvent.job_id == job_id, JobEvent.id == last)
     known = None if last is None or not last.isascii() else session.scalar(query)
     return Position(tenant_id, job_id, 0 if known is None else known.seq)

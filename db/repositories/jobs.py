@@ -4,6 +4,7 @@ The row is the outbox: nothing is published here, control finds what is queued.
 """
 
 import json
+from functools import partial
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -56,7 +57,6 @@ _WISHES = {
     ShownStatus.PAUSING: RequestedAction.PAUSE,
     ShownStatus.STOPPING: RequestedAction.STOP,
 }
-_TRIES = 3
 _TRAIN = Job.kind == JobKind.TRAIN
 
 
@@ -192,14 +192,8 @@ def _steer(
 
     Raises `NotFoundError`, or `ConflictError` for a job whose status does not allow it.
     """
-    for _attempt in range(_TRIES):
-        job = find(session, tenant_id, job_id)
-        done = steering.is_done(job, action)
-        if done or steering.apply(session, job, steering.choose(job, action)):
-            session.expire_all()
-            return show(session, tenant_id, job_id)
-        session.expire_all()
-    raise ConflictError("The job's status is changing: try again.")
+    steering.steer(session, partial(find, session, tenant_id, job_id), action)
+    return show(session, tenant_id, job_id)
 
 
 def history(session: Session, tenant_id: str, job_id: str, window: Window) -> Slice[JobEvent]:

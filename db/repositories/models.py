@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core.blobs import SHARED_SCOPE
 from core.refusals import ConflictError, NotFoundError
 from db.base import now
-from db.lifecycle import model_files
+from db.lifecycle import answers, model_files
 from db.lifecycle.guard import changed
 from db.models import FileSegment, Job, Model, ModelAlias, ModelFile
 from db.repositories import audit
@@ -126,13 +126,15 @@ def held(session: Session, tenant_id: str, model_id: str) -> Model | None:
 def remove(session: Session, tenant_id: str, reference: str, actor: Actor) -> str:
     """Delete a model and its files and return its id; the sweep takes bytes that nobody shares.
 
-    Its row stays for the lineage of others. Raises `NotFoundError`, or `ConflictError`
-    (`in_use`) while an alias points to it or a job that has not ended starts from it.
+    What batches asked it goes too; its row stays for the lineage of others. Raises
+    `NotFoundError`, or `ConflictError`
+    (`in_use`) while an alias points to it, or a job that has not ended starts from it or asks it.
     """
     query = _live(tenant_id, reference, None).with_for_update(of=Model)
     model = get(session, query, "model")
     _require_unused(session, tenant_id, model)
     model_files.strip(session, model.id, None)
+    answers.drop(session, tenant_id, answers.of_model(model.id))
     bury(session, tenant_id, model, actor)
     return model.id
 
@@ -210,6 +212,9 @@ def _require_unused(session: Session, tenant_id: str, model: Model) -> None:
     job = session.scalar(starting.limit(1))
     if job is not None:
         message = f"The job {job.id}, which has not ended, starts from the model."
+        raise ConflictError(message, code=ErrorCode.IN_USE)
+    if batches := answers.unended(session, tenant_id, answers.of_model(model.id)):
+        message = f"The batch {batches[0]}, which has not ended, asks the model."
         raise ConflictError(message, code=ErrorCode.IN_USE)
 
 

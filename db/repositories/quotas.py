@@ -14,7 +14,7 @@ from core.refusals import InvalidError, QuotaError
 from db.base import month, now
 from db.models import Blob, DeviceUse, Job, Tenant, Upload, UploadPart
 from db.tenancy import scoped
-from regraft.contract.status import JobKind, JobStatus
+from regraft.contract.status import TRAINER_KINDS, JobStatus
 
 COLUMNS = {
     "stored_bytes": "max_stored_bytes",
@@ -157,7 +157,7 @@ def _reserved_bytes(session: Session, tenant_id: str) -> int:
 
 
 def _jobs(session: Session, tenant_id: str, status: JobStatus) -> int:
-    query = scoped(Job, tenant_id).where(Job.status == status, Job.kind == JobKind.TRAIN)
+    query = scoped(Job, tenant_id).where(Job.status == status, Job.kind.in_(TRAINER_KINDS))
     return session.scalar(query.with_only_columns(func.count())) or 0
 
 

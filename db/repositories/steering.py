@@ -1,5 +1,6 @@
 """What a merchant may ask of a job in each status: a move at once, a wish, or a refusal."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sqlalchemy import update
@@ -8,10 +9,11 @@ from sqlalchemy.orm import Session
 from core.refusals import ConflictError
 from db.base import now
 from db.lifecycle import events
-from db.lifecycle.guard import changed, drop_checkpoints
+from db.lifecycle.guard import changed, drop_checkpoints, drop_parts
 from db.models import Job
 from regraft.contract.status import TERMINAL, JobStatus, RequestedAction, shown
 
+_TRIES = 3
 _CANCEL, _PAUSE, _STOP = RequestedAction.CANCEL, RequestedAction.PAUSE, RequestedAction.STOP
 _QUEUED, _RUNNING, _PAUSED = JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.PAUSED
 
@@ -39,6 +41,21 @@ _NEEDS = {
     _STOP: "stopped while it is running",
     None: "resumed while it is paused",
 }
+
+
+def steer(session: Session, find: Callable[[], Job], action: RequestedAction | None) -> None:
+    """Follow a merchant's wish about the job that is found, or leave it for the worker.
+
+    Asking twice is no error. Raises what `find` raises, or `ConflictError` for a job whose status
+    does not allow it.
+    """
+    for _attempt in range(_TRIES):
+        job = find()
+        done = is_done(job, action) or apply(session, job, choose(job, action))
+        session.expire_all()
+        if done:
+            return
+    raise ConflictError("The job's status is changing: try again.")
 
 
 def is_done(job: Job, action: RequestedAction | None) -> bool:
@@ -75,6 +92,7 @@ def apply(session: Session, job: Job, change: Change) -> bool:
         return False
     if change.to is JobStatus.CANCELLED:
         drop_checkpoints(session, job.id)
+        drop_parts(session, job.id)
     moved = change.to is not None
     events.record(
         session,

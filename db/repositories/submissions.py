@@ -15,6 +15,7 @@ from regraft.contract.labels import LabelSpaces, label_spaces
 from regraft.contract.strategies import Dann
 
 WEIGHTS_FILE = "model.safetensors"
+LABELS_FILE = "labels.json"
 _MIN_CLASSES = 2
 _NEGATIVE_TRANSFER = (
     "The source and the dataset share only some labels: aligning domains whose classes differ "

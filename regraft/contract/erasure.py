@@ -52,7 +52,7 @@ class ErasurePreview(Shown):
 
 
 class Erased(Shown):
-    """What was deleted so far: images, stored blobs and their bytes, models and their files."""
+    """What was deleted so far: images, blobs and bytes, models and files, batches' answers."""
 
     images: int = 0
     blobs: int = 0
@@ -60,6 +60,7 @@ class Erased(Shown):
     models: int = 0
     model_files: int = 0
     checkpoints: int = 0
+    batch_files: int = 0
 
 
 class Erasure(Shown):

@@ -60,6 +60,11 @@ class JobKind(StrEnum):
     TRAIN = "train"
     INGEST = "ingest"
     ERASE = "erase"
+    BATCH = "batch"
+
+
+# The kinds that a trainer carries out, on its device.
+TRAINER_KINDS = frozenset({JobKind.TRAIN, JobKind.BATCH})
 
 
 Phase = Literal["preparing", "features", "training", "evaluating", "exporting"]

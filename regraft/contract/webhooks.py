@@ -20,6 +20,9 @@ class WebhookEventType(StrEnum):
     JOB_SUCCEEDED = "job.succeeded"
     JOB_FAILED = "job.failed"
     JOB_CANCELLED = "job.cancelled"
+    BATCH_SUCCEEDED = "batch.succeeded"
+    BATCH_FAILED = "batch.failed"
+    BATCH_CANCELLED = "batch.cancelled"
     DATASET_READY = "dataset.ready"
     DATASET_INVALID = "dataset.invalid"
 

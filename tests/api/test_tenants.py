@@ -64,6 +64,7 @@ def parts(api: Api, theirs: Trained, acme: Merchant) -> dict[str, str]:
     file = {"bytes": 10, "sha256": "0" * 64}
     more["upload_id"] = api.post("/v1/uploads", acme, json=file).get_json()["id"]
     more["image_id"] = api.add_image(acme, theirs.dataset_id, 1, "ok", b"a secret photo")
+    more["batch_id"] = api.answered(acme, theirs, [b"secret answers"])
     return {**ids, **more, "name": NAME, "alias": "production", "number": "1"}
 
 
@@ -115,7 +116,16 @@ def test_lists_hold_nothing_of_others(
     api: Api, theirs: Trained, parts: dict[str, str], zenith: Merchant
 ) -> None:
     """A list would show how many products a competitor has, and what they are."""
-    paths = ("datasets", "jobs", "models", "audit", "webhooks", "erasures", f"models?name={NAME}")
+    paths = (
+        "datasets",
+        "jobs",
+        "models",
+        "audit",
+        "webhooks",
+        "erasures",
+        "batches",
+        f"models?name={NAME}",
+    )
     for path in (f"/v1/{one}" for one in paths):
         assert api.get(path, zenith).get_json()["data"] == []
     assert api.get(f"/v1/jobs?dataset={theirs.dataset_id}", zenith).get_json()["data"] == []

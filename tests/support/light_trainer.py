@@ -19,8 +19,11 @@ from core.processes import die_with_parent
 from regraft.contract.errors import ErrorCode
 from regraft.contract.metrics import JobMetrics, Transfer
 from regraft.contract.resources import Progress
+from worker.engine.batch_rows import read_asked
 from worker.engine.files import write_durably
 from worker.engine.messages import (
+    Answered,
+    Batch,
     BlobRef,
     Cancel,
     CheckpointReport,
@@ -29,6 +32,7 @@ from worker.engine.messages import (
     Failed,
     Message,
     MetricsReport,
+    PartReport,
     Pause,
     Paused,
     Produced,
@@ -40,7 +44,7 @@ from worker.engine.messages import (
     ToTrainer,
     to_trainer,
 )
-from worker.engine.runspec import RunSpec
+from worker.engine.runspec import BatchRun, RunSpec
 from worker.line_process import PARENT_VARIABLE
 
 COMMAND = (sys.executable, "-m", "tests.support.light_trainer")
@@ -81,6 +85,8 @@ def main() -> None:
         message = lines.get()
         if isinstance(message, Run):
             _run(message.spec, lines)
+        elif isinstance(message, Batch):
+            _answer(message.spec, lines)
 
 
 def _read(lines: "queue.Queue[ToTrainer]") -> None:
@@ -109,6 +115,30 @@ def _run(spec: RunSpec, lines: "queue.Queue[ToTrainer]") -> None:
         _say(Failed(code=ErrorCode.OUT_OF_MEMORY, message="Batch 1 does not fit."))
     else:
         _train(spec, lines, behaviour)
+
+
+def _answer(spec: BatchRun, lines: "queue.Queue[ToTrainer]") -> None:
+    """Write a line for each row; `top` says how many seconds go by before each later part."""
+    asked = read_asked(spec.rows)
+    parts = -(-len(asked) // spec.rows_per_part)
+    for seq in range(spec.parts_done, parts):
+        if seq > spec.parts_done and spec.top > 1:
+            try:
+                message = lines.get(timeout=spec.top)
+            except queue.Empty:
+                pass
+            else:
+                cancelled = isinstance(message, Cancel)
+                _say(Failed(code=None, message="Cancelled.") if cancelled else Paused())
+                return
+        rows = asked[seq * spec.rows_per_part : (seq + 1) * spec.rows_per_part]
+        data = "".join(f"{row.image} in run {spec.run}\n" for row in rows).encode()
+        path = spec.workspace / f"part-{seq}"
+        path.write_bytes(data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        counts = {"num_rows": len(rows), "num_errors": 0}
+        _say(PartReport(path=path, sha256=sha256, size=len(data), seq=seq, **counts))
+    _say(Answered(num_parts=parts))
 
 
 def _train(spec: RunSpec, lines: "queue.Queue[ToTrainer]", behaviour: Behaviour) -> None:

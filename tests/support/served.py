@@ -122,6 +122,11 @@ class Shelf:
             self._file(model_id, tenant_id, name, content + data if is_graph else data, parts)
         return model_id
 
+    def add_file(self, model_id: str, tenant_id: str, name: str, data: bytes) -> None:
+        """Add a file to a model, in one part."""
+        part = Part(tenant_id, self.blobs.put_bytes(tenant_id, data))
+        self._file(model_id, tenant_id, name, data, [part])
+
     def alter(self, model_id: str, name: str) -> None:
         """Change one byte of the last blob of a file, as a broken disk or an intruder does."""
         file = (FileSegment.model_id == model_id) & (FileSegment.file_name == name)

@@ -36,6 +36,9 @@ class Context:
     def checkpoint(self, path: Path, sha256: str, size: int, step: int, epoch: int) -> None:
         """Say that a checkpoint lies whole at `path`; `step` orders those of a run."""
 
+    def part(self, path: Path, sha256: str, size: int, seq: int, counts: tuple[int, int]) -> None:
+        """Say that part `seq` of a batch lies whole at `path`; `counts` are its rows and errors."""
+
     def reported(self) -> Series:
         """Return the values that a checkpoint is to keep; none here."""
         return {}

@@ -18,7 +18,7 @@ from worker.engine.data import Image, without_labels
 from worker.engine.duplicates import ALIKE, grouped, leaked
 from worker.engine.failures import EngineError
 from worker.engine.features import DEFAULT_BATCH, Extractor, Features, cache_of
-from worker.engine.runspec import DataSource, RunSpec
+from worker.engine.runspec import DataSource, RunSpec, Surroundings
 from worker.engine.runtime_choice import runtime_of
 from worker.engine.splits import Split, split
 from worker.engine.strategies.base import Source
@@ -87,10 +87,10 @@ def read_inputs(spec: RunSpec, backbone: Backbone, context: Context) -> Inputs:
     return Inputs(parts, features, labels, source, learned.unlabelled, leaks)
 
 
-def extractor(spec: RunSpec, backbone: Backbone, context: Context) -> Extractor:
+def extractor(spec: Surroundings, backbone: Backbone, context: Context) -> Extractor:
     """Return what computes features of a backbone, and keeps them in the run's cache."""
-    batch_size = spec.spec.hyperparameters.batch_size
-    size = DEFAULT_BATCH if batch_size == "auto" else batch_size
+    wanted = spec.spec.hyperparameters.batch_size if isinstance(spec, RunSpec) else "auto"
+    size = DEFAULT_BATCH if wanted == "auto" else wanted
     runtime = runtime_of(spec, backbone, context)
     cache = cache_of(backbone, spec.cache, runtime)
     return Extractor(backbone, cache, size, context, runtime)

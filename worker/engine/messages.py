@@ -1,7 +1,7 @@
 """The JSON lines between a supervisor and its trainer, one message a line; no torch here.
 
-In: `run`, `cancel`, `stop`, `pause`. Out: `ready`, `progress`, `event`, `metrics`, `checkpoint`,
-`produced`, and one of `done`, `paused`, `failed`.
+In: `run`, `batch`, `cancel`, `stop`, `pause`. Out: `ready`, `progress`, `event`, `metrics`,
+`checkpoint`, `produced`, `part`, and one of `done`, `answered`, `paused`, `failed`.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from regraft.contract.errors import ErrorCode
 from regraft.contract.metrics import JobMetrics, Transfer
 from regraft.contract.resources import Progress
 from regraft.contract.status import EventLevel
-from worker.engine.runspec import RunSpec
+from worker.engine.runspec import BatchRun, RunSpec
 
 
 class Message(BaseModel):
@@ -31,6 +31,13 @@ class Run(Message):
 
     type: Literal["run"] = "run"
     spec: RunSpec
+
+
+class Batch(Message):
+    """Let a finished model answer a whole dataset; the trainer takes one run at a time."""
+
+    type: Literal["batch"] = "batch"
+    spec: BatchRun
 
 
 class Cancel(Message):
@@ -125,6 +132,18 @@ class CheckpointReport(Message):
     epoch: int | None = None
 
 
+class PartReport(Message):
+    """The part `seq` of a batch's answers lies whole at `path`, in the run's workspace."""
+
+    type: Literal["part"] = "part"
+    path: Path
+    sha256: str
+    size: int
+    seq: int
+    num_rows: int
+    num_errors: int
+
+
 class Paused(Message):
     """The run ended because it was asked to pause; its last checkpoint came before."""
 
@@ -151,6 +170,13 @@ class Done(Message):
     num_images: int
 
 
+class Answered(Message):
+    """The batch has answered everything, in `num_parts` parts that came before or earlier."""
+
+    type: Literal["answered"] = "answered"
+    num_parts: int
+
+
 class Failed(Message):
     """The run failed or was cancelled; `code` is null for a cancel."""
 
@@ -160,7 +186,7 @@ class Failed(Message):
     param: str | None = None
 
 
-ToTrainer = Annotated[Run | Cancel | Stop | Pause, Field(discriminator="type")]
+ToTrainer = Annotated[Run | Batch | Cancel | Stop | Pause, Field(discriminator="type")]
 FromTrainer = Annotated[
     Ready
     | ProgressReport
@@ -168,8 +194,10 @@ FromTrainer = Annotated[
     | MetricsReport
     | CheckpointReport
     | Produced
+    | PartReport
     | Paused
     | Done
+    | Answered
     | Failed,
     Field(discriminator="type"),
 ]

@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from regraft.contract.batch import BatchFormat
 from regraft.contract.catalog import BACKBONES
 from regraft.contract.job import FromModel, JobSpec
 
@@ -45,23 +46,54 @@ class BaseModelFile(BaseModel):
         return name
 
 
-class RunSpec(BaseModel):
-    """One run of the engine.
+class Surroundings(BaseModel):
+    """Where a run works, and by what means.
 
-    `source_data`, `unlabelled_data` and `base_model` are where `spec.source_dataset`,
-    `spec.unlabelled_dataset` and `spec.base.model` lie: each is given where the spec names one.
-    `live_model` is the one that the merchant uses today under this name, to be compared with.
     `cache` is shared by runs of one tenant and may be deleted at any time; `shared_cache` holds
     what only depends on public weights; `workspace` belongs to this run and attempt alone.
-    `resume_from` is an earlier attempt's checkpoint, its hash verified; a run that cannot use
-    it starts anew and says so in an event. `runtime` computes the features of published backbones;
-    null takes what was measured as the fastest, once for `shared_cache`. `name` and `job` are what
-    the model's card calls them.
+    `runtime` computes the features of published backbones; null takes what was measured as the
+    fastest, once for `shared_cache`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     run: str
+    workspace: Path
+    cache: Path
+    shared_cache: Path
+    weights_dir: Path | None = None
+    num_threads: int | None = None
+    runtime: Literal["eager", "onnxruntime"] | None = None
+
+
+class BatchRun(Surroundings):
+    """One batch: a finished model's answers about every image of a dataset.
+
+    `rows` has a line of JSON for each (`worker.engine.batch_rows.Asked`), in the order of the
+    answers; `labels` is the model's `labels.json`. The first `parts_done` parts, of
+    `rows_per_part` rows each, were made by earlier attempts.
+    """
+
+    model: BaseModelFile
+    labels: Path
+    data: DataSource
+    rows: Path
+    format: BatchFormat
+    top: int
+    rows_per_part: int
+    parts_done: int = 0
+
+
+class RunSpec(Surroundings):
+    """One run of the engine.
+
+    `source_data`, `unlabelled_data` and `base_model` are where `spec.source_dataset`,
+    `spec.unlabelled_dataset` and `spec.base.model` lie: each is given where the spec names one.
+    `live_model` is the one that the merchant uses today under this name, to be compared with.
+    `resume_from` is an earlier attempt's checkpoint, its hash verified; a run that cannot use
+    it starts anew and says so in an event. `name` and `job` are what the model's card calls them.
+    """
+
     name: str = "model"
     job: str | None = None
     spec: JobSpec
@@ -71,12 +103,6 @@ class RunSpec(BaseModel):
     unlabelled_data: DataSource | None = None
     base_model: BaseModelFile | None = None
     live_model: BaseModelFile | None = None
-    workspace: Path
-    cache: Path
-    shared_cache: Path
-    weights_dir: Path | None = None
-    num_threads: int | None = None
-    runtime: Literal["eager", "onnxruntime"] | None = None
     resume_from: Path | None = None
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ from worker.engine.context import Context
 from worker.engine.export import graph
 from worker.engine.export.shared import shared_parts
 from worker.engine.failures import EngineError, is_out_of_memory
-from worker.engine.runspec import RunSpec
+from worker.engine.runspec import Surroundings
 from worker.engine.runtimes import Eager, Onnx, Runtime
 
 EAGER, ONNX = "eager", "onnxruntime"
@@ -30,7 +30,7 @@ _REPEATS = 3
 Seconds = Callable[[Runtime, Tensor], float]
 
 
-def runtime_of(spec: RunSpec, backbone: Backbone, context: Context) -> Runtime:
+def runtime_of(spec: Surroundings, backbone: Backbone, context: Context) -> Runtime:
     """Return the runtime of a backbone's forward pass.
 
     A backbone with weights of its own runs eagerly: the export of its graph costs as much as
@@ -49,7 +49,7 @@ def runtime_of(spec: RunSpec, backbone: Backbone, context: Context) -> Runtime:
     return runtimes[name]
 
 
-def _onnx(spec: RunSpec, backbone: Backbone, context: Context) -> Onnx:
+def _onnx(spec: Surroundings, backbone: Backbone, context: Context) -> Onnx:
     def path() -> Path:
         parts = shared_parts(backbone, spec.shared_cache, True, context.event)
         if parts.graph is None:

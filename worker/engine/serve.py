@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import TextIO
@@ -21,12 +22,14 @@ from regraft.contract.resources import Progress
 from regraft.contract.status import EventLevel, Phase
 from worker.engine.context import Context, RunCancelledError, RunPausedError
 from worker.engine.messages import (
+    Batch,
     Cancel,
     CheckpointReport,
     EventReport,
     Failed,
     Message,
     MetricsReport,
+    PartReport,
     Pause,
     Paused,
     ProgressReport,
@@ -51,7 +54,7 @@ class Wishes:
 class Order:
     """A run to carry out, and the wishes about it; `run` is null where the line was not one."""
 
-    def __init__(self, run: Run | None, fault: str = "") -> None:
+    def __init__(self, run: Run | Batch | None, fault: str = "") -> None:
         self.run = run
         self.fault = fault
         self.wishes = Wishes()
@@ -96,6 +99,14 @@ class Reporter(Context):
     def checkpoint(self, path: Path, sha256: str, size: int, step: int, epoch: int) -> None:
         """Send where a checkpoint lies."""
         report = CheckpointReport(path=path, sha256=sha256, size=size, step=step, epoch=epoch)
+        self._channel.send(report)
+
+    def part(self, path: Path, sha256: str, size: int, seq: int, counts: tuple[int, int]) -> None:
+        """Send where a part of a batch lies."""
+        rows, errors = counts
+        report = PartReport(
+            path=path, sha256=sha256, size=size, seq=seq, num_rows=rows, num_errors=errors
+        )
         self._channel.send(report)
 
     def should_cancel(self) -> bool:
@@ -150,7 +161,7 @@ def _read(orders: "queue.Queue[Order]") -> None:
             orders.put(Order(None, f"The trainer was sent a line it does not know: {error}"))
             continue
         match message:
-            case Run():
+            case Run() | Batch():
                 current = Order(message)
                 orders.put(current)
             case Cancel():
@@ -163,13 +174,12 @@ def _read(orders: "queue.Queue[Order]") -> None:
 
 
 def _carry_out(order: Order, channel: Channel) -> None:
-    """Do one run and say how it ended: `produced` and `done`, `paused`, or `failed`."""
+    """Do one run and say how it ended: what it made and that it is done, `paused`, or `failed`."""
     if order.run is None:
         channel.send(Failed(code=ErrorCode.TRAINER_FAILED, message=order.fault))
         return
-    runner = import_module("worker.engine.runner")
     try:
-        result = runner.run(order.run.spec, Reporter(channel, order.wishes))
+        last = _carried_out(order.run, Reporter(channel, order.wishes))
     except RunCancelledError:
         channel.send(Failed(code=None, message="The run was cancelled."))
     except RunPausedError:
@@ -177,8 +187,17 @@ def _carry_out(order: Order, channel: Channel) -> None:
     except Exception as error:  # noqa: BLE001 - the boundary: every end is reported
         channel.send(_failure(error))
     else:
-        channel.send(result.produced)
-        channel.send(result.done)
+        for message in last:
+            channel.send(message)
+
+
+def _carried_out(run: Run | Batch, reporter: Reporter) -> Iterable[Message]:
+    """Do one run and return what is left to say of it."""
+    if isinstance(run, Batch):
+        answered: Message = import_module("worker.engine.batch").run(run.spec, reporter)
+        return [answered]
+    result: tuple[Message, Message] = import_module("worker.engine.runner").run(run.spec, reporter)
+    return result
 
 
 def _failure(error: Exception) -> Failed:

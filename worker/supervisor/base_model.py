@@ -10,7 +10,7 @@ from core.logs import logger
 from core.refusals import NotFoundError
 from db.repositories import aliases, models
 from db.repositories.models import StoredFile
-from db.repositories.submissions import WEIGHTS_FILE
+from db.repositories.submissions import LABELS_FILE, WEIGHTS_FILE
 from regraft.contract.catalog import BACKBONES
 from regraft.contract.errors import ErrorCode
 from worker.engine.runspec import BaseModelFile
@@ -20,16 +20,19 @@ from worker.supervisor.outcome import InterruptedRunError
 from worker.supervisor.publish import hash_of
 
 
-def base_model(attempt: Attempt, model_id: str) -> BaseModelFile:
-    """Return a model's backbone and its weights as a local file, their hash verified."""
+def base_model(attempt: Attempt, model_id: str, param: str = "base.model") -> BaseModelFile:
+    """Return a model's backbone and its weights as a local file, their hash verified.
+
+    `param` is the field of the job's spec that names it.
+    """
     tenant_id = attempt.claim.tenant_id
     try:
         with attempt.station.database.read() as session:
             model = models.show(session, tenant_id, model_id).model
             file = models.stored_file(session, tenant_id, model_id, WEIGHTS_FILE)
     except NotFoundError as error:
-        message = f"The model to start from is there no more: {model_id}."
-        failed = outcome.failed(attempt.claim, ErrorCode.NOT_FOUND, message, "base.model")
+        message = f"The model is there no more: {model_id}."
+        failed = outcome.failed(attempt.claim, ErrorCode.NOT_FOUND, message, param)
         raise InterruptedRunError(failed) from error
     return BaseModelFile(backbone=model.backbone, weights=_local(attempt, file))
 
@@ -52,6 +55,15 @@ def live_model(attempt: Attempt) -> BaseModelFile | None:
     except (BlobCorruptError, BlobNotFoundError):
         logger(__name__).exception("the live model cannot be read", model=model.id)
         return None
+
+
+def labels_of(attempt: Attempt, model_id: str) -> Path:
+    """Write a model's labels and thresholds to the workspace, their hash verified."""
+    with attempt.station.database.read() as session:
+        file = models.stored_file(session, attempt.claim.tenant_id, model_id, LABELS_FILE)
+    path = attempt.workspace / LABELS_FILE
+    _compose(attempt, file, path)
+    return path
 
 
 def _local(attempt: Attempt, file: StoredFile) -> Path:

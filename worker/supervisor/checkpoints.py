@@ -4,8 +4,6 @@ A checkpoint that cannot be stored or read costs progress, never the job.
 """
 
 import hashlib
-import queue
-import threading
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,40 +17,8 @@ from worker.engine.messages import CheckpointReport
 from worker.supervisor.attempt import Attempt
 from worker.supervisor.publish import hash_of
 
-_JOIN_SECONDS = 2.0
 _NAME = "resume.checkpoint"
 _log = logger(__name__)
-
-
-class Keeper:
-    """Stores checkpoints in a thread of its own, so that a slow database never hides a wish."""
-
-    def __init__(self, attempt: Attempt) -> None:
-        self._attempt = attempt
-        self._reports: queue.Queue[CheckpointReport | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
-        self._thread.start()
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether something that was reported is not stored yet."""
-        return self._reports.unfinished_tasks > 0
-
-    def keep(self, report: CheckpointReport) -> None:
-        """Store a checkpoint soon."""
-        self._reports.put(report)
-
-    def close(self) -> None:
-        """Let the thread end; what one that hangs writes too late, its fence refuses."""
-        self._reports.put(None)
-        self._thread.join(_JOIN_SECONDS)
-
-    def _run(self) -> None:
-        while (report := self._reports.get()) is not None:
-            try:
-                store(self._attempt, report)
-            finally:
-                self._reports.task_done()
 
 
 def store(attempt: Attempt, report: CheckpointReport) -> None:

@@ -17,7 +17,7 @@ from worker.supervisor.attempt import Attempt
 from worker.supervisor.outcome import InterruptedRunError, Outcome
 
 _WAIT_SECONDS = 0.5
-_PARTS = 6
+_PARTS = 7
 
 
 def erase(attempt: Attempt) -> Outcome:
@@ -26,6 +26,8 @@ def erase(attempt: Attempt) -> Outcome:
     named, stripped = claim.spec.get("blobs"), claim.spec.get("files")
     hashes = [str(sha256) for sha256 in named] if isinstance(named, list) else []
     files = list(stripped.items()) if isinstance(stripped, dict) else []
+
+    gone = [model_id for model_id, names in files if names is None]
 
     def model_files(session: Session) -> Step:
         return erasing.erase_files(session, claim, *files.pop()) if files else Step(0, waits=False)
@@ -36,6 +38,7 @@ def erase(attempt: Attempt) -> Outcome:
         return step
 
     steps: list[Callable[[Session], Step]] = [
+        lambda session: erasing.erase_answers(session, claim, gone),
         model_files,
         lambda session: erasing.erase_images(session, claim),
         lambda session: erasing.erase_container(session, claim),

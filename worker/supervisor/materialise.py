@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 
@@ -28,35 +29,43 @@ _PACK = f"images{PACK_SUFFIX}"
 
 def run_spec(attempt: Attempt) -> RunSpec:
     """Bring everything that the run needs to this host, and say where it lies."""
-    claim, station = attempt.claim, attempt.station
+    claim = attempt.claim
     spec = JobSpec.model_validate_json(json.dumps(claim.spec))
     base = spec.base
 
     def data(dataset_id: str | None) -> DataSource | None:
-        return None if dataset_id is None else DataSource(pack=_pack(attempt, dataset_id))
+        return None if dataset_id is None else DataSource(pack=pack_of(attempt, dataset_id))
 
     return RunSpec(
-        run=f"{claim.job_id}.{claim.fence}",
         name=claim.register_as or "model",
         job=claim.job_id,
         spec=spec,
-        data=DataSource(pack=_pack(attempt, claim.dataset_id)),
+        data=DataSource(pack=pack_of(attempt, claim.dataset_id)),
         test_data=data(spec.test_dataset),
         source_data=data(spec.source_dataset),
         unlabelled_data=data(spec.unlabelled_dataset),
         base_model=base_model(attempt, base.model) if isinstance(base, FromModel) else None,
         live_model=live_model(attempt),
-        workspace=attempt.workspace,
-        cache=station.places.cache(claim.tenant_id),
-        shared_cache=station.places.shared_cache(),
-        weights_dir=station.settings.weights_dir,
-        num_threads=station.settings.trainer_threads,
-        runtime=station.settings.runtime,
         resume_from=restored(attempt),
+        **surroundings(attempt),
     )
 
 
-def _pack(attempt: Attempt, dataset_id: str) -> Path:
+def surroundings(attempt: Attempt) -> dict[str, Any]:
+    """Return the fields of `worker.engine.runspec.Surroundings` for this attempt."""
+    claim, station = attempt.claim, attempt.station
+    return {
+        "run": f"{claim.job_id}.{claim.fence}",
+        "workspace": attempt.workspace,
+        "cache": station.places.cache(claim.tenant_id),
+        "shared_cache": station.places.shared_cache(),
+        "weights_dir": station.settings.weights_dir,
+        "num_threads": station.settings.trainer_threads,
+        "runtime": station.settings.runtime,
+    }
+
+
+def pack_of(attempt: Attempt, dataset_id: str) -> Path:
     """Return the pack of one of the tenant's datasets, written first where it is missing."""
     folder = attempt.station.places.cache(attempt.claim.tenant_id) / "packs" / dataset_id
     pack = folder / _PACK

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from core.settings import Settings
 from db.lifecycle import erasing, finish, requeue
 from db.lifecycle.claim import Claim
-from db.lifecycle.finish import Ingested, Trained
+from db.lifecycle.finish import Answered, Ingested, Trained
 from regraft.contract.errors import ErrorCode, JobError
 from regraft.contract.status import JobStatus
 
@@ -54,6 +54,15 @@ def ingested(claim: Claim, result: Ingested) -> Outcome:
         return JobStatus.SUCCEEDED if finish.succeed_ingest(session, claim, result) else None
 
     return Outcome("ingested", move)
+
+
+def answered(claim: Claim, result: Answered) -> Outcome:
+    """The batch has answered about every image."""
+
+    def move(session: Session) -> JobStatus | None:
+        return JobStatus.SUCCEEDED if finish.succeed_batch(session, claim, result) else None
+
+    return Outcome("answered", move)
 
 
 def erased(claim: Claim) -> Outcome:

@@ -11,11 +11,12 @@ from core.logs import logger
 from db.lifecycle import slots
 from db.lifecycle.claim import Claim, claim
 from regraft.contract.errors import ErrorCode
-from regraft.contract.status import JobKind
+from regraft.contract.status import TRAINER_KINDS, JobKind
 from worker.ingest.run import ingest
 from worker.station import Station
 from worker.supervisor import outcome
 from worker.supervisor.attempt import Attempt
+from worker.supervisor.batch import answer
 from worker.supervisor.erase import erase
 from worker.supervisor.heart import Heart
 from worker.supervisor.outcome import InterruptedRunError, Outcome
@@ -26,6 +27,7 @@ _RUNS: dict[JobKind, Callable[[Attempt], Outcome]] = {
     JobKind.TRAIN: train,
     JobKind.INGEST: ingest,
     JobKind.ERASE: erase,
+    JobKind.BATCH: answer,
 }
 _log = logger(__name__)
 
@@ -64,7 +66,7 @@ def _attempt(station: Station, taken: Claim, began: float) -> None:
         ended = _run(attempt, run)
     if settle(attempt, ended) is None:
         _free(station)
-    if taken.kind is JobKind.TRAIN and not station.drain.is_set():
+    if taken.kind in TRAINER_KINDS and not station.drain.is_set():
         station.trainer.refresh()
         trimmed = station.places.trim(station.settings.cache_bytes)
         _log.info("cache trimmed", taken=trimmed.taken, left=trimmed.left)

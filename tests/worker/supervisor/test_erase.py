@@ -214,3 +214,26 @@ def test_an_erasure_that_was_killed_goes_on(
     assert (done.job.status, done.job.attempt) == (JobStatus.SUCCEEDED, 2)
     assert {"images": 3, "blobs": 4}.items() <= done.erasure.deleted.items()
     assert _stored(database, acme.tenant_id) == []
+
+
+@pytest.mark.parametrize("models", ["keep", "delete"])
+def test_answers_go_with_what_they_are_about(
+    ingest_station: Station, settings: Settings, acme: Merchant, zenith: Merchant, models: str
+) -> None:
+    """A customer's product names would live on in a file of answers."""
+    api = Api(settings, ingest_station.database)
+    made = api.trained(acme, {"model.onnx": [b"x"]}, name="home-goods")
+    elsewhere = api.trained(acme, {"model.onnx": [b"y"]}, name="other")
+    theirs = api.answered(zenith, api.trained(zenith, {"model.onnx": [b"z"]}), [b"theirs"])
+    about = api.answered(acme, made._replace(model_id=elsewhere.model_id), [b"about", b"it"])
+    by_it = api.answered(acme, made._replace(dataset_id=elsewhere.dataset_id), [b"said by it"])
+    erasure = _erase(ingest_station, acme, made.dataset_id, models)
+    goes_too = models == "delete"
+    assert erasure.finished_at is not None
+    assert erasure.deleted["batch_files"] == 1 + goes_too
+    left = {by_it: acme, about: acme, theirs: zenith}
+    statuses = [api.get(f"/v1/batches/{one}/file", left[one]).status_code for one in left]
+    assert statuses == [404 if goes_too else 200, 404, 200]
+    stored = _stored(ingest_station.database, acme.tenant_id)
+    assert b"about" not in stored
+    assert (b"said by it" in stored) is not goes_too
