@@ -66,7 +66,7 @@ chaos: install-dev ## kill, freeze and wipe the real service at random; see docs
 fuzz: install-dev ## generated and damaged requests against the running service; JSON
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(RUN) -m benchmarks.fuzz
 
-bench-control: install-dev ## submits, polls, lists and queue-to-start on both databases; JSON
+bench-control: install-dev ## submits, polls, lists, queue-to-start, transfers on both databases; JSON
 	@$(RUN) -m benchmarks.control $(BENCH)
 
 bench-serving: install-dev ## 1,000 merchants' heads on one loaded backbone; JSON

@@ -1,96 +1,31 @@
 """`python -m benchmarks.control`: measure, print one JSON document; see `make bench-control`."""
 
 import argparse
-import io
 import json
 import os
-import signal
 import statistics
 import sys
 import tempfile
 import time
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
-from benchmarks.control import load
+from benchmarks.control.bench import CLIENTS, SERVICE, Bench
 from benchmarks.control.fill import finished_jobs
 from benchmarks.control.load import Figures, Request
+from benchmarks.control.transfers import transfers
 from core.settings import Settings
-from db.base import now
 from db.models import Job
 from db.session import Database
-from deploy.stack import Account, Stack
+from deploy.stack import Stack
 from regraft.client import Client
-from regraft.contract.status import JobStatus
 from tests.support.postgres import Postgres, environment_for
 
-_SERVICE = {
-    "REGRAFT_TRAINER_COMMAND": json.dumps([sys.executable, "-m", "tests.support.light_trainer"]),
-    "REGRAFT_LOG_LEVEL": "WARNING",
-    "REGRAFT_API_RATE_REQUESTS": str(10**9),  # one key sends all the load
-}
-_CLIENTS = 4
 _REPEATS = 5
-
-
-class Bench:
-    """One running service with a merchant and a dataset, and what is measured of it."""
-
-    def __init__(self, stack: Stack, database: Database, seconds: float) -> None:
-        self.stack = stack
-        self.database = database
-        self.seconds = seconds
-        self.account: Account = stack.create_merchant("Bench")
-        with Client(stack.url, self.account.key) as client:
-            self.dataset = client.datasets.wait(client.datasets.push(_tiny_set(stack.home)).id).id
-
-    def load(self, request: Request, clients: int = _CLIENTS) -> Figures:
-        """Repeat one request on `clients` connections."""
-        url, key = self.stack.url, self.account.key
-        return load.run(url, key, lambda: request, clients=clients, seconds=self.seconds)
-
-    @property
-    def submit(self) -> Request:
-        """A job's submission."""
-        return Request("POST", "/v1/jobs", {"dataset": self.dataset})
-
-    def poll(self) -> Request:
-        """Reading the newest job."""
-        with Client(self.stack.url, self.account.key) as client:
-            return Request("GET", f"/v1/jobs/{next(client.jobs.list(page_size=1)).id}")
-
-    @contextmanager
-    def without_workers(self) -> Iterator[None]:
-        """Hold the workers, so that what is submitted stays queued and uses no processor."""
-        held = [self.stack.processes[name] for name in ("trainer", "ingest")]
-        for process in held:
-            os.killpg(process.pid, signal.SIGSTOP)
-        yield
-        for process in held:
-            os.killpg(process.pid, signal.SIGCONT)
-
-    def drop_queued(self) -> None:
-        """End what is queued, so that one case never waits for another's jobs."""
-        with self.database.write() as session:
-            queued = update(Job).where(Job.status == JobStatus.QUEUED)
-            session.execute(queued.values(status=JobStatus.CANCELLED, finished_at=now()))
-
-
-def _tiny_set(home: Path) -> Path:
-    """Return a zip of two classes with one small picture each."""
-    path = home / "tiny.zip"
-    with zipfile.ZipFile(path, "w") as out:
-        for name, colour in (("red/a.png", (200, 0, 0)), ("blue/b.png", (0, 0, 200))):
-            picture = io.BytesIO()
-            Image.new("RGB", (32, 32), colour).save(picture, "PNG")
-            out.writestr(name, picture.getvalue())
-    return path
+_CASES = ("queue_to_start_ms", "submit", "poll", "list", "history", "transfers")
 
 
 def submits(bench: Bench) -> dict[str, Any]:
@@ -117,7 +52,7 @@ def submits(bench: Bench) -> dict[str, Any]:
         "redis_up": _median(up).shown(),
         "redis_stopped": _median(down).shown(),
         "ratio_stopped_to_up": round(statistics.median(ratios), 3),
-        "clients": _CLIENTS,
+        "clients": CLIENTS,
     }
 
 
@@ -191,23 +126,25 @@ def _median(figures: list[Figures]) -> Figures:
 def measure(options: argparse.Namespace, environment: dict[str, str]) -> dict[str, Any]:
     """Run every case on one database."""
     with tempfile.TemporaryDirectory(prefix="regraft-bench-") as room:
-        given = {**environment, **_SERVICE}
+        given = {**environment, **SERVICE}
         with Stack(Path(room), environment=given) as stack:
             url = environment.get("REGRAFT_DATABASE_URL", "")
             database = Database(Settings(home=Path(room), database_url=url).url)
             bench = Bench(stack, database, options.seconds)
-            found = {
-                "queue_to_start_ms": queue_to_start(bench, options.jobs),
-                "submit": submits(bench),
-                "poll": bench.load(bench.poll()).shown(),
-                "list": bench.load(Request("GET", "/v1/jobs")).shown(),
-                "history": with_history(bench, options.few, options.many),
+            cases: dict[str, Callable[[], Any]] = {
+                "queue_to_start_ms": lambda: queue_to_start(bench, options.jobs),
+                "submit": lambda: submits(bench),
+                "poll": lambda: bench.load(bench.poll()).shown(),
+                "list": lambda: bench.load(Request("GET", "/v1/jobs")).shown(),
+                "history": lambda: with_history(bench, options.few, options.many),
+                "transfers": lambda: transfers(bench, options.megabytes),
             }
+            found = {name: run() for name, run in cases.items() if name in options.case}
             database.dispose()
     return found
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure on the databases asked for and print one JSON document."""
     parser = argparse.ArgumentParser(description="Control-plane speed.")
     parser.add_argument("--db", choices=["sqlite", "postgres", "both"], default="both")
@@ -215,7 +152,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=100, help="for queue-to-start")
     parser.add_argument("--few", type=int, default=1_000)
     parser.add_argument("--many", type=int, default=1_000_000)
-    options = parser.parse_args()
+    parser.add_argument("--megabytes", type=int, default=64, help="of each upload and download")
+    parser.add_argument("--case", choices=_CASES, nargs="+", default=_CASES, metavar="CASE")
+    options = parser.parse_args(arguments)
     found: dict[str, Any] = {"cores": os.cpu_count()}
     if options.db in {"sqlite", "both"}:
         found["sqlite"] = measure(options, {})
