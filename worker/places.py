@@ -8,12 +8,16 @@ May import core, `local_cache` and the standard library.
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from core.blobs import SHARED_SCOPE
 from worker.local_cache import Trimmed, trim
+
+_GROWN, _TRIMMED = ".grown", ".trimmed"
+_TRIM_SECONDS = 60.0
 
 
 class Places:
@@ -39,6 +43,22 @@ class Places:
     def trim(self, budget: int) -> Trimmed:
         """Bring all caches to `budget` bytes, see `worker.local_cache`."""
         return trim(_made(self._cache), budget)
+
+    def note_growth(self) -> None:
+        """Say that the caches may have grown, to whichever process trims them next."""
+        (_made(self._cache) / _GROWN).touch()
+
+    def trim_if_due(self, budget: int) -> Trimmed | None:
+        """Trim if the caches may have grown since the last time, and that is a minute ago.
+
+        Reading all of them takes as long as they are large, and a small training ends in less.
+        """
+        cache = _made(self._cache)
+        last = _touched(cache / _TRIMMED)
+        if _touched(cache / _GROWN) <= last or time.time() - last < _TRIM_SECONDS:
+            return None
+        (cache / _TRIMMED).touch()  # before the look: what grows meanwhile is for the next one
+        return trim(cache, budget)
 
     def folder(self, run: str) -> Path:
         """Return where the workspace of an attempt is while it is held."""
@@ -70,6 +90,14 @@ class Places:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _touched(path: Path) -> float:
+    """Return when a file was last written, 0 for none."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _opened(folder: Path) -> int:

@@ -1,6 +1,7 @@
 """Keeps this child's slot alive in SQL from a thread of its own, whatever the job does.
 
-The same thread tidies the host's caches at the start and when an erasure has ended.
+The same thread tidies the host's caches at the start and when an erasure has ended, and brings
+them back to their budget at most once a minute.
 """
 
 import threading
@@ -51,6 +52,7 @@ class SlotKeeper:
         while not self._closing.wait(self._settings.timings.heartbeat):
             self._renew()
             self._tidy()
+            self._trim()
 
     def _tidy(self) -> None:
         """Forget what was erased since the last time; what is in use is tried again."""
@@ -61,6 +63,15 @@ class SlotKeeper:
                 self._tidied = newest
         except (SQLAlchemyError, OSError) as error:
             _log.warning("caches not tidied", slot=self._slot_id, error=str(error)[:500])
+
+    def _trim(self) -> None:
+        try:
+            trimmed = self._places.trim_if_due(self._settings.cache_bytes)
+        except OSError as error:
+            _log.warning("cache not trimmed", slot=self._slot_id, error=str(error)[:500])
+        else:
+            if trimmed is not None:
+                _log.info("cache trimmed", taken=trimmed.taken, left=trimmed.left)
 
     def _renew(self) -> None:
         try:

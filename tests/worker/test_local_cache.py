@@ -13,8 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.settings import Settings
+from db.session import Database
+from tests.support.jobs import submit, wait_for
+from tests.support.merchants import Merchant
+from tests.worker.conftest import opened
 from worker.local_cache import hold, trim
 from worker.places import Places
+from worker.supervisor.supervise import supervise
 
 KIB = 1024
 _HOLDER = textwrap.dedent(
@@ -149,9 +155,31 @@ def test_what_is_left_fits_and_nothing_goes_in_vain(
         assert done.left + sizes[done.taken - 1] > budget
 
 
-def test_a_station_keeps_to_its_budget(tmp_path: Path) -> None:
-    """The setting would be read by nobody."""
-    places = Places(tmp_path)
-    _used(places.cache("acme"), 0)
-    _pack(tmp_path / "cache", "acme", "ds_1", age=50)
-    assert places.trim(0) == (1, 0)
+def test_a_host_looks_at_most_once_a_minute(tmp_path: Path) -> None:
+    """A host of small jobs would read its whole cache after each, or never trim it."""
+    places, others = Places(tmp_path), Places(tmp_path)
+    cache = tmp_path / "cache"
+    _pack(cache, "acme", "ds_1", age=500)
+    assert places.trim_if_due(0) is None
+    places.note_growth()
+    assert others.trim_if_due(0) == (1, 0)
+    _pack(cache, "acme", "ds_2", age=50)
+    places.note_growth()
+    assert places.trim_if_due(0) is others.trim_if_due(0) is None
+    _used(cache / ".trimmed", 59)
+    assert others.trim_if_due(0) is None
+    _used(cache / ".trimmed", 61)
+    assert others.trim_if_due(0) == (1, 0)
+    _used(cache / ".grown", 100)
+    _used(cache / ".trimmed", 61)
+    assert others.trim_if_due(0) is None
+
+
+def test_a_station_keeps_to_its_budget(
+    light: Settings, database: Database, acme: Merchant, dataset: str
+) -> None:
+    """The setting would be read by nobody, or the last training's packs stay for ever."""
+    with opened(light.model_copy(update={"cache_bytes": KIB})) as station:
+        old = _pack(station.places.cache("x").parent, "acme", "ds_old", age=50)
+        supervise(station, submit(database, acme.tenant_id, dataset))
+        wait_for(lambda: not old.exists())

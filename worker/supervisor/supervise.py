@@ -68,8 +68,7 @@ def _attempt(station: Station, taken: Claim, began: float) -> None:
         _free(station)
     if taken.kind in TRAINER_KINDS and not station.drain.is_set():
         station.trainer.refresh()
-        trimmed = station.places.trim(station.settings.cache_bytes)
-        _log.info("cache trimmed", taken=trimmed.taken, left=trimmed.left)
+        station.places.note_growth()
 
 
 def _run(attempt: Attempt, run: str) -> Outcome:
