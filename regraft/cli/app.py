@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from regraft.cli import catalog, datasets, jobs, keys, merchants, models, predict, webhooks
+from regraft.cli import batches, catalog, datasets, jobs, keys, merchants, models, predict, webhooks
 from regraft.cli.failures import report
 from regraft.cli.session import Session
 
@@ -46,6 +46,7 @@ app = typer.Typer(
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
+app.add_typer(batches.app, name="batches")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(merchants.app, name="merchants")
 app.add_typer(keys.app, name="keys")

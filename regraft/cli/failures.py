@@ -127,7 +127,7 @@ def _of_job(error: JobFailed) -> ErrorBody:
 def _subject(error: Exception) -> dict[str, object]:
     """Return the job or the dataset that the error is about, for programs to read."""
     if isinstance(error, JobFailed):
-        return {"job": error.job}
+        return {error.job.object: error.job}
     if isinstance(error, DatasetInvalid):
         return {"dataset": error.dataset}
     return {}

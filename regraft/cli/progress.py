@@ -19,6 +19,7 @@ from rich.progress import (
 
 from regraft.cli.session import err
 from regraft.client.download import OnBytes
+from regraft.contract.batch import Batch
 from regraft.contract.erasure import Erasure
 from regraft.contract.resources import Dataset, Job
 from regraft.contract.validation import printable
@@ -73,20 +74,20 @@ def watch_erasure(*, quiet: bool) -> Iterator[Callable[[Erasure], None]]:
 
 
 @contextmanager
-def watch_job(*, quiet: bool) -> Iterator[Callable[[Job], None]]:
-    """Show a job's status, phase and fraction."""
+def watch_job(*, quiet: bool) -> Iterator[Callable[[Job | Batch], None]]:
+    """Show a job's or a batch's status, phase and fraction."""
     with _watch(quiet=quiet) as update:
         yield lambda job: update(_where(job), _how_far(job))
 
 
-def _how_far(job: Job) -> float | None:
+def _how_far(job: Job | Batch) -> float | None:
     """Return the fraction of the way that a job has come, 0-1, where that is known."""
     if job.status.value == "succeeded":
         return 1.0
     return job.progress.fraction if job.progress else None
 
 
-def _where(job: Job) -> str:
+def _where(job: Job | Batch) -> str:
     """Return where a job is, in a few words."""
     if job.queue and job.queue.jobs_ahead:
         return f"{job.id} {job.status.value}, {job.queue.jobs_ahead} ahead"

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from regraft.cli.quality import points, quality
+from regraft.contract.batch import Batch
 from regraft.contract.erasure import Erasure, ErasurePreview
 from regraft.contract.prediction import Embedded
 from regraft.contract.registry import Alias, AuditEntry, Comparison
@@ -126,7 +127,7 @@ def _base(it: ShownBase) -> str:
     return it.backbone or it.model or f"one of {', '.join(it.backbones or ['?'])}"
 
 
-def _phase(it: Job) -> str | None:
+def _phase(it: Job | Batch) -> str | None:
     """Return where a job is that is still under way."""
     if it.progress is None or it.finished_at is not None:
         return None
@@ -138,6 +139,35 @@ def jobs(items: Sequence[Job]) -> Table:
     return table(
         ("job", "name", "status", "dataset", "model", "created"),
         ((j.id, j.name, j.status.value, j.spec.dataset, j.model, j.created_at) for j in items),
+    )
+
+
+def batch(it: Batch) -> Table:
+    """Return a batch, and once it has succeeded what there is to download."""
+    answers = it.file
+    head = {
+        "batch": it.id,
+        "name": it.name,
+        "status": it.status.value,
+        "reason": it.status_reason,
+        "model": it.model,
+        "dataset": it.dataset,
+        "phase": _phase(it),
+        "queue": it.queue and it.queue.jobs_ahead is not None and f"{it.queue.jobs_ahead} ahead",
+        "error": it.error and f"{it.error.message} ({it.error.code})",
+        "what to do": it.error and it.error.remedy,
+        "device time": it.usage and f"{it.usage.device_seconds:.1f} s",
+        "rows": answers and f"{answers.num_rows}, {answers.num_errors} in error",
+        "download": answers and f"regraft batches download {it.id}",
+    }
+    return fields({name: value or None for name, value in head.items()})
+
+
+def batches(items: Sequence[Batch]) -> Table:
+    """Return one row for each batch."""
+    return table(
+        ("batch", "name", "status", "dataset", "model", "created"),
+        ((b.id, b.name, b.status.value, b.dataset, b.model, b.created_at) for b in items),
     )
 
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from regraft import __version__
+from regraft.client.batches import Batches
 from regraft.client.catalog import Catalog
 from regraft.client.config import resolve
 from regraft.client.datasets import Datasets
@@ -84,6 +85,7 @@ class Client:
         self._transport = Transport(connection, agent, retry or RetryPolicy(), timeout)
         self.datasets = Datasets(self._transport)
         self.erasures = Erasures(self._transport)
+        self.batches = Batches(self._transport)
         self.jobs = Jobs(self._transport)
         self.models = Models(self._transport)
         self.catalog = Catalog(self._transport)

@@ -4,6 +4,7 @@ May import httpx2, the contract and this package's own modules.
 """
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,3 +121,12 @@ class Download:
     def _report(self, done: int) -> None:
         if self._on_progress is not None:
             self._on_progress(min(done, self._wanted.bytes), self._wanted.bytes)
+
+
+def target_of(destination: str | Path, name: str) -> Path:
+    """Return where the file goes: below a folder, or the very path that was given."""
+    if Path(name).name != name or "\\" in name:
+        raise UnexpectedAnswer(f"{name!r} is no name for a file")
+    folder = Path(destination)
+    is_folder = folder.is_dir() or str(destination).endswith(("/", os.sep))
+    return folder / name if is_folder else folder

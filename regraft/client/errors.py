@@ -5,6 +5,7 @@ RegraftError ─┬─ InvalidInput (nothing was sent) · ApiError ── one ch
 """
 # ruff: noqa: N818 -- public names that say what happened; `except JobFailed` reads as a sentence
 
+from regraft.contract.batch import Batch
 from regraft.contract.errors import ErrorBody, ErrorDetail
 from regraft.contract.resources import Dataset, Job
 
@@ -46,11 +47,13 @@ class DatasetInvalid(RegraftError):
 
 
 class JobFailed(RegraftError):
-    """A job that was waited for failed or was cancelled; `job` holds its error and remedy."""
+    """A job or a batch that was waited for failed or was cancelled; `job` holds its error."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job | Batch) -> None:
         reason = job.error.message if job.error else job.status_reason
-        super().__init__(f"job {job.id} {job.status.value}" + (f": {reason}" if reason else ""))
+        super().__init__(
+            f"{job.object} {job.id} {job.status.value}" + (f": {reason}" if reason else "")
+        )
         self.job = job
 
 

@@ -6,14 +6,13 @@ A reference to a model is `md_…`, `name@alias` or `name:version`.
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import httpx2
 
-from regraft.client.download import Download, OnBytes
-from regraft.client.errors import InvalidInput, UnexpectedAnswer
+from regraft.client.download import Download, OnBytes, target_of
+from regraft.client.errors import InvalidInput
 from regraft.client.transport import Answer, Transport, path
 from regraft.contract.prediction import Embedding, Prediction
 from regraft.contract.refs import PRODUCTION
@@ -146,7 +145,7 @@ class Models:
             names = ", ".join(entry.name for entry in files)
             raise InvalidInput(f"{model} has no file {file!r}; choose one of: {names}")
         url = path("models", known, "files", wanted.name)
-        target = _target(destination, wanted.name)
+        target = target_of(destination, wanted.name)
         return Download(self._transport, url, wanted, target, on_progress).run()
 
 
@@ -163,12 +162,3 @@ def _part(number: int, photo: str | Path | bytes) -> tuple[str, bytes, str]:
         return file.name or str(number), file.read_bytes(), _PHOTO
     except OSError as error:
         raise InvalidInput(f"{file} cannot be read: {error.strerror or error}") from error
-
-
-def _target(destination: str | Path, name: str) -> Path:
-    """Return where the file goes: below a folder, or the very path that was given."""
-    if Path(name).name != name or "\\" in name:
-        raise UnexpectedAnswer(f"{name!r} is no name for a file")
-    folder = Path(destination)
-    is_folder = folder.is_dir() or str(destination).endswith(("/", os.sep))
-    return folder / name if is_folder else folder

@@ -6,17 +6,24 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from api.serving import Serving
+from core.serving import Asked, Photo
+from core.settings import Serving as ServingSettings
 from core.settings import Settings, Timings
 from db.blobs import SqlBlobStore
-from db.models import FileSegment, Job, JobResult, ModelFile
-from db.repositories import jobs
+from db.models import FileSegment, Image, Job, JobResult, Model, ModelFile
+from db.repositories import batches, jobs
 from db.session import Database
+from regraft.contract.batch import BatchRow, BatchSubmission
 from regraft.contract.job import JobSubmission
 from tests.support.jobs import job, upload
 from tests.support.merchants import Merchant
+from tests.support.served import listening
 from tests.worker.conftest import opened
+from worker.station import Station
 from worker.supervisor.supervise import supervise
 
+BATCH_TOLERANCE = 0.005  # docs/serving.md
 SAMPLES = Path(__file__).parents[2] / "samples" / "objects" / "target"
 
 pytestmark = [
@@ -58,6 +65,34 @@ def test_a_real_training_leaves_files_that_match_their_hashes(
         assert usage["num_images"] == len(files)
         for name in names:
             _assert_whole(database, station.blobs, name)
+        _assert_batch_says_what_predict_says(station, acme.tenant_id, dataset_id)
+
+
+def _assert_batch_says_what_predict_says(station: Station, tenant_id: str, dataset_id: str) -> None:
+    """Let the model answer about its dataset, and ask the serving process about the same photos."""
+    database = station.database
+    with database.write() as session:
+        model = session.scalars(select(Model.id)).one()
+        wanted = BatchSubmission(dataset=dataset_id, model=model)
+        batch_id = batches.submit(session, tenant_id, wanted, "cpu").job.id
+    supervise(station, batch_id)
+    assert job(database, batch_id).error is None
+    with database.read() as session:
+        file = batches.stored_file(session, tenant_id, batch_id)
+        mine = select(Image).where(Image.dataset_id == dataset_id)
+        images = session.scalars(mine.order_by(Image.seq)).all()
+    data = b"".join(b"".join(station.blobs.read(tenant_id, one.sha256)) for one in file.segments)
+    rows = [BatchRow.model_validate_json(line) for line in data.splitlines()]
+    assert [row.image for row in rows] == [image.id for image in images]
+    few = slice(0, None, 4)
+    content = [b"".join(station.blobs.read(tenant_id, str(one.sha256))) for one in images[few]]
+    photos = [Photo(name=str(n), group=None, size=len(one)) for n, one in enumerate(content)]
+    asked = Asked(tenant_id=tenant_id, model_id=model, photos=tuple(photos), seconds=60)
+    with listening(station.settings, database) as url:
+        said = Serving(ServingSettings(url=url, seconds=60)).predict(asked, content)
+    for row, served in zip(rows[few], said.results, strict=True):
+        assert (row.label, row.abstained) == (served.label, served.abstained)
+        assert row.probability == pytest.approx(served.probability, abs=BATCH_TOLERANCE)
 
 
 def _assert_whole(database: Database, blobs: SqlBlobStore, name: str) -> None:
