@@ -395,6 +395,7 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
         "models": "keep",
         "num_images": 240,
         "num_shared": 12,
+        "feature_packs": 1,
         "bytes": 1834921,
         "affected": [
             {

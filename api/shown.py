@@ -229,7 +229,7 @@ def erasure_preview(found: erasures.Preview, wanted: ErasureRequest) -> ErasureP
     ]
     return ErasurePreview.model_validate(
         {
-            **_columns(found, "num_images num_shared bytes versions jobs blockers"),
+            **_columns(found, "num_images num_shared feature_packs bytes versions jobs blockers"),
             "dataset": found.dataset.id,
             "dataset_name": found.dataset.name,
             "models": wanted.models,

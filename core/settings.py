@@ -99,6 +99,7 @@ class Settings(BaseSettings):
     trainer_max_runs: int = 50
     trainer_memory: int | None = None
     cache_bytes: int = 20 * 1024 * MIB
+    feature_bytes: int = 4 * 1024 * MIB
     trainer_command: tuple[str, ...] | None = None
     log_level: str = "INFO"
     max_losses: int = 3

@@ -1,10 +1,9 @@
 """What a host keeps of datasets and models that are not there any more, and must forget.
 
 Nothing needs to be noted of what was erased: whatever no row names goes, when a host gets to it.
-May import db, `local_cache`, `places` and the standard library.
+May import db, `local_cache`, `places`, `worker.engine.feature_packs` and the standard library.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,12 +13,11 @@ from sqlalchemy.orm import Session
 
 from db.models import Dataset, Image, ModelFile
 from db.session import Database
+from worker.engine.feature_packs import images_of
 from worker.local_cache import discard
 from worker.places import Places
 
 _AT_ONCE = 500
-_LENGTH_BYTES = 8
-_MOST_HEADER = 64 * 1024 * 1024
 
 
 class _Entry(NamedTuple):
@@ -54,7 +52,7 @@ def _entries(cache: Path) -> Iterator[_Entry]:
         yield _Entry(path, ModelFile.sha256, [path.stem], files)
     images = Image.tenant_id == tenant_id
     for path in cache.glob("features/*/*.safetensors"):
-        yield _Entry(path, Image.sha256, _images_of(path), images)
+        yield _Entry(path, Image.sha256, sorted(set(images_of(path))), images)
 
 
 def _is_named(session: Session, entry: _Entry) -> bool:
@@ -65,14 +63,3 @@ def _is_named(session: Session, entry: _Entry) -> bool:
         if session.scalar(count.where(entry.among, entry.column.in_(part))) != len(part):
             return False
     return bool(entry.values)
-
-
-def _images_of(path: Path) -> list[str]:
-    """Return the hashes of the images in a feature pack; none for what is no whole pack."""
-    try:
-        with path.open("rb") as pack:
-            length = int.from_bytes(pack.read(_LENGTH_BYTES), "little")
-            header = json.loads(pack.read(min(length, _MOST_HEADER)))
-        return sorted(set(json.loads(header["__metadata__"]["images"])))
-    except (OSError, ValueError, KeyError, TypeError):
-        return []

@@ -13,10 +13,21 @@ from sqlalchemy.orm import Session
 
 from db.base import now
 from db.blobs import RENEWED_SECONDS
-from db.lifecycle import answers, model_files
+from db.lifecycle import answers, features, model_files
 from db.lifecycle.guard import Held, changed, is_held, leave
 from db.lifecycle.unreferenced import is_referred
-from db.models import Blob, BlobChunk, Dataset, Erasure, Image, Job, JobCheckpoint, JobResult
+from db.models import (
+    Blob,
+    BlobChunk,
+    Dataset,
+    Erasure,
+    FeatureImage,
+    FeaturePack,
+    Image,
+    Job,
+    JobCheckpoint,
+    JobResult,
+)
 from db.session import Database
 from regraft.contract.job import DATASETS
 from regraft.contract.status import TRAINER_KINDS, JobKind, JobStatus
@@ -68,6 +79,19 @@ def erase_blobs(session: Session, held: Held, hashes: Sequence[str]) -> Step:
         return Step(0, waits=True)
     _take(session, held, some)
     return Step(len(some), waits=False)
+
+
+def erase_features(session: Session, held: Held) -> Step:
+    """Delete stored features with an image that no dataset of the tenant's has any more."""
+    mine = FeatureImage.tenant_id == held.tenant_id
+    named = exists().where(
+        Image.tenant_id == held.tenant_id, Image.sha256 == FeatureImage.image_sha256
+    )
+    dead = select(FeatureImage.pack_id).where(mine, ~named).distinct().limit(_AT_ONCE)
+    packs = session.scalars(select(FeaturePack).where(FeaturePack.id.in_(dead))).all()
+    features.drop(session, [pack.id for pack in packs])
+    _take(session, held, {pack.sha256 for pack in packs}, feature_packs=len(packs))
+    return Step(len(packs), waits=False)
 
 
 def erase_container(session: Session, held: Held) -> Step:

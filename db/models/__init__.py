@@ -5,6 +5,7 @@ from db.models.batch import BatchFile, BatchPart
 from db.models.blob import Blob, BlobChunk
 from db.models.dataset import Dataset, Image
 from db.models.erasure import Erasure
+from db.models.feature import FeatureImage, FeaturePack
 from db.models.job import Job, JobCheckpoint, JobEvent, JobMetric, JobResult
 from db.models.model import FileSegment, Model, ModelAlias, ModelFile
 from db.models.slot import WorkerSlot
@@ -23,6 +24,8 @@ __all__ = [
     "DeviceUse",
     "Erasure",
     "FairShare",
+    "FeatureImage",
+    "FeaturePack",
     "FileSegment",
     "Idempotency",
     "Image",

@@ -14,7 +14,17 @@ from sqlalchemy.orm import Session, aliased
 from core.queues import INGEST_CLASS
 from core.refusals import ConflictError
 from db.lifecycle import answers, model_files
-from db.models import Blob, Dataset, Erasure, Image, Job, Model, ModelAlias
+from db.models import (
+    Blob,
+    Dataset,
+    Erasure,
+    FeatureImage,
+    FeaturePack,
+    Image,
+    Job,
+    Model,
+    ModelAlias,
+)
 from db.repositories import audit, datasets, models
 from db.repositories.audit import Actor
 from db.repositories.queueing import enqueue
@@ -45,12 +55,22 @@ class Affected(NamedTuple):
         return self.made_from == "trained"
 
 
+class _Amounts(NamedTuple):
+    """The countable part of a preview."""
+
+    num_images: int
+    num_shared: int
+    feature_packs: int
+    bytes: int
+
+
 class Preview(NamedTuple):
     """What an erasure would take; `bytes` are those of blobs that nothing else consists of."""
 
     dataset: Dataset
     num_images: int
     num_shared: int
+    feature_packs: int
     bytes: int
     affected: list[Affected]
     versions: list[str]
@@ -70,15 +90,13 @@ def preview(session: Session, tenant_id: str, wanted: ErasureRequest) -> Preview
     dataset = datasets.find(session, tenant_id, wanted.dataset, param="dataset")
     affected = _affected(session, tenant_id, dataset.id)
     jobs = _unended(session, tenant_id, _uses(dataset.id))
-    num_images, num_shared, size = _amounts(session, tenant_id, dataset)
+    amounts = _amounts(session, tenant_id, dataset)
     children = scoped(Dataset, tenant_id).where(
         Dataset.parent_id == dataset.id, Dataset.deleted_at.is_(None)
     )
     return Preview(
         dataset=dataset,
-        num_images=num_images,
-        num_shared=num_shared,
-        bytes=size,
+        **amounts._asdict(),
         affected=affected,
         versions=sorted(session.scalars(children.with_only_columns(Dataset.id))),
         jobs=jobs,
@@ -235,8 +253,8 @@ def _aliases(session: Session, tenant_id: str, ids: list[str]) -> dict[str, list
     return found
 
 
-def _amounts(session: Session, tenant_id: str, dataset: Dataset) -> tuple[int, int, int]:
-    """Return a dataset's images, those that are in others too, and the bytes of its own alone."""
+def _amounts(session: Session, tenant_id: str, dataset: Dataset) -> _Amounts:
+    """Return how much of a dataset there is, and how much of it is in no other."""
     other = aliased(Image)
     shared = exists().where(
         other.tenant_id == tenant_id,
@@ -246,11 +264,20 @@ def _amounts(session: Session, tenant_id: str, dataset: Dataset) -> tuple[int, i
     mine = scoped(Image, tenant_id).where(Image.dataset_id == dataset.id)
     count = mine.with_only_columns(func.count())
     own = mine.where(~shared).with_only_columns(Image.sha256)
+    of_own = scoped(FeatureImage, tenant_id).where(FeatureImage.image_sha256.in_(own))
+    pack_ids = of_own.with_only_columns(FeatureImage.pack_id)
+    packs = scoped(FeaturePack, tenant_id).where(FeaturePack.id.in_(pack_ids))
     blobs = (Blob.scope == tenant_id) & (
-        Blob.sha256.in_(own) | (Blob.sha256 == dataset.source_sha256)
+        Blob.sha256.in_(own)
+        | Blob.sha256.in_(packs.with_only_columns(FeaturePack.sha256))
+        | (Blob.sha256 == dataset.source_sha256)
     )
-    size = session.scalar(select(func.sum(Blob.size)).where(blobs))
-    return session.scalar(count) or 0, session.scalar(count.where(shared)) or 0, int(size or 0)
+    return _Amounts(
+        num_images=session.scalar(count) or 0,
+        num_shared=session.scalar(count.where(shared)) or 0,
+        feature_packs=session.scalar(packs.with_only_columns(func.count())) or 0,
+        bytes=int(session.scalar(select(func.sum(Blob.size)).where(blobs)) or 0),
+    )
 
 
 def _blockers(

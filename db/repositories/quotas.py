@@ -6,13 +6,13 @@ A quota of running jobs makes jobs wait (`db.lifecycle.fairness`); every other o
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from core.queues import INGEST_CLASS
 from core.refusals import InvalidError, QuotaError
 from db.base import month, now
-from db.models import Blob, DeviceUse, Job, Tenant, Upload, UploadPart
+from db.models import Blob, DeviceUse, FeaturePack, Job, Tenant, Upload, UploadPart
 from db.tenancy import scoped
 from regraft.contract.status import TRAINER_KINDS, JobStatus
 
@@ -144,7 +144,11 @@ def set_weight(tenant: Tenant, weight: int) -> None:
 
 
 def _stored_bytes(session: Session, tenant_id: str) -> int:
-    return session.scalar(select(func.sum(Blob.size)).where(Blob.scope == tenant_id)) or 0
+    """Return the bytes that the merchant keeps; features are a cache of ours and do not count."""
+    whole = session.scalar(select(func.sum(Blob.size)).where(Blob.scope == tenant_id)) or 0
+    is_pack = exists().where(FeaturePack.tenant_id == tenant_id, FeaturePack.sha256 == Blob.sha256)
+    packs = select(func.sum(Blob.size)).where(Blob.scope == tenant_id, is_pack)
+    return whole - (session.scalar(packs) or 0)
 
 
 def _reserved_bytes(session: Session, tenant_id: str) -> int:

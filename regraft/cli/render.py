@@ -359,6 +359,7 @@ def erasure_preview(it: ErasurePreview) -> Group:
             "dataset": f"{it.dataset} {it.dataset_name}",
             "images": it.num_images,
             "in other sets too": it.num_shared or None,
+            "feature packs": it.feature_packs or None,
             "bytes": f"{it.bytes:,}",
             "versions of it": ", ".join(it.versions) or None,
             "in the way": " ".join(it.blockers) or None,

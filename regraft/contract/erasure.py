@@ -34,8 +34,9 @@ class AffectedModel(Shown):
 class ErasurePreview(Shown):
     """What an erasure would take, and what stands in its way; nothing is changed.
 
-    `num_shared` of the images are in other datasets too, and stay there. `versions` are datasets
-    made from this one. `blockers` say in words what must end first.
+    `num_shared` of the images are in other datasets too, and stay there. `feature_packs` are what
+    was kept of the images' features, `versions` datasets made from this one. `blockers` say in
+    words what must end first.
     """
 
     object: Literal["erasure.preview"] = "erasure.preview"
@@ -44,6 +45,7 @@ class ErasurePreview(Shown):
     models: Models
     num_images: int
     num_shared: int
+    feature_packs: int
     bytes: int
     affected: list[AffectedModel]
     versions: list[str]
@@ -52,7 +54,10 @@ class ErasurePreview(Shown):
 
 
 class Erased(Shown):
-    """What was deleted so far: images, blobs and bytes, models and files, batches' answers."""
+    """What was deleted so far: images, blobs and bytes, models and files, batches' answers.
+
+    `feature_packs` held the features of the images; their blobs and bytes are counted too.
+    """
 
     images: int = 0
     blobs: int = 0
@@ -61,6 +66,7 @@ class Erased(Shown):
     model_files: int = 0
     checkpoints: int = 0
     batch_files: int = 0
+    feature_packs: int = 0
 
 
 class Erasure(Shown):

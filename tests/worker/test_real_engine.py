@@ -4,14 +4,14 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from api.serving import Serving
 from core.serving import Asked, Photo
 from core.settings import Serving as ServingSettings
 from core.settings import Settings, Timings
 from db.blobs import SqlBlobStore
-from db.models import FileSegment, Image, Job, JobResult, Model, ModelFile
+from db.models import FileSegment, Image, Job, JobMetric, JobResult, Model, ModelFile
 from db.repositories import batches, jobs
 from db.session import Database
 from regraft.contract.batch import BatchRow, BatchSubmission
@@ -42,19 +42,12 @@ def test_a_real_training_leaves_files_that_match_their_hashes(
     database: Database, unhurried: Settings, acme: Merchant
 ) -> None:
     """The light trainer would hide that the real one speaks another language."""
-    files = {
-        path.relative_to(SAMPLES).as_posix(): path.read_bytes()
-        for label in ("fruit", "bird")
-        for path in sorted((SAMPLES / label).iterdir())
-    }
-    dataset_id, ingest_id = upload(database, acme.tenant_id, files)
-    with opened(unhurried.model_copy(update={"device_class": "ingest"})) as ingest_station:
-        supervise(ingest_station, ingest_id)
-    with database.write() as session:
-        submission = JobSubmission(dataset=dataset_id)
-        job_id = jobs.submit(session, acme.tenant_id, submission, "cpu").job.id
+    dataset_id = _checked(database, unhurried, acme)
+    with database.read() as session:
+        query = select(func.count()).where(Image.dataset_id == dataset_id)
+        num_images = session.scalar(query)
     with opened(unhurried) as station:
-        supervise(station, job_id)
+        job_id = _train(database, station, acme, dataset_id)
         assert job(database, job_id).error is None
         with database.read() as session:
             names = session.scalars(select(ModelFile.name)).all()
@@ -62,10 +55,49 @@ def test_a_real_training_leaves_files_that_match_their_hashes(
                 select(JobResult.usage).join(Job).where(Job.kind == "train")
             ).one()
         assert {"model.onnx", "model.safetensors", "bundle.zip", "predict.py"} <= set(names)
-        assert usage["num_images"] == len(files)
+        assert usage["num_images"] == num_images
         for name in names:
             _assert_whole(database, station.blobs, name)
         _assert_batch_says_what_predict_says(station, acme.tenant_id, dataset_id)
+
+
+def test_a_second_host_computes_no_image(
+    database: Database, unhurried: Settings, acme: Merchant, tmp_path: Path
+) -> None:
+    """Each host would run the backbone over every image again."""
+    dataset_id = _checked(database, unhurried, acme)
+    rates = select(JobMetric.job_id).where(JobMetric.name == "images_per_second").distinct()
+    trained = []
+    for number in range(2):
+        home = {"home": tmp_path / f"host {number}", "runtime": "eager"}
+        with opened(unhurried.model_copy(update=home)) as station:
+            trained.append(_train(database, station, acme, dataset_id))
+    assert [job(database, job_id).error for job_id in trained] == [None, None]
+    with database.read() as session:
+        assert session.scalars(rates).all() == trained[:1]
+        metrics = session.scalars(select(JobResult.metrics).where(JobResult.job_id.in_(trained)))
+        first, second = metrics.all()
+    assert first == second
+
+
+def _checked(database: Database, given: Settings, merchant: Merchant) -> str:
+    files = {
+        path.relative_to(SAMPLES).as_posix(): path.read_bytes()
+        for label in ("fruit", "bird")
+        for path in sorted((SAMPLES / label).iterdir())
+    }
+    dataset_id, ingest_id = upload(database, merchant.tenant_id, files)
+    with opened(given.model_copy(update={"device_class": "ingest"})) as ingest_station:
+        supervise(ingest_station, ingest_id)
+    return dataset_id
+
+
+def _train(database: Database, station: Station, merchant: Merchant, dataset_id: str) -> str:
+    with database.write() as session:
+        submission = JobSubmission(dataset=dataset_id)
+        job_id = jobs.submit(session, merchant.tenant_id, submission, "cpu").job.id
+    supervise(station, job_id)
+    return job_id
 
 
 def _assert_batch_says_what_predict_says(station: Station, tenant_id: str, dataset_id: str) -> None:

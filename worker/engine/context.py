@@ -39,6 +39,14 @@ class Context:
     def part(self, path: Path, sha256: str, size: int, seq: int, counts: tuple[int, int]) -> None:
         """Say that part `seq` of a batch lies whole at `path`; `counts` are its rows and errors."""
 
+    def fetch_features(self, key: str) -> bool:
+        """Bring feature packs of a key that lie elsewhere to the cache; tell whether any came."""
+        del key
+        return False
+
+    def features(self, key: str, backbone: str, packs: list[str]) -> None:
+        """Say which packs of a key, by name, hold what the run's images gave in a backbone."""
+
     def reported(self) -> Series:
         """Return the values that a checkpoint is to keep; none here."""
         return {}
@@ -91,6 +99,14 @@ class Silent(Context):
     def should_pause(self) -> bool:
         """Tell what the outer context tells."""
         return self._outer.should_pause()
+
+    def fetch_features(self, key: str) -> bool:
+        """Let the outer context bring them: what is found is no report."""
+        return self._outer.fetch_features(key)
+
+    def features(self, key: str, backbone: str, packs: list[str]) -> None:
+        """Tell the outer context, which keeps them for later runs."""
+        self._outer.features(key, backbone, packs)
 
 
 class Relay(Silent):

@@ -16,18 +16,30 @@ from typing import NamedTuple
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from worker.engine.feature_packs import SUFFIX, folder_of
 from worker.engine.files import write_whole
 from worker.engine.tensorfile import Entry, header
 from worker.engine.weights import tensor_bytes
 
 
 class Found(NamedTuple):
-    """Cached rows [d] and looks by image hash, the seconds they took, and packs dropped."""
+    """Cached rows [d] and looks by image hash, the seconds they took, packs dropped and used."""
 
     rows: dict[str, Tensor]
     looks: dict[str, Tensor]
     seconds: float
     dropped: list[str]
+    packs: list[str]
+
+    def joined(self, other: "Found") -> "Found":
+        """Return what both hold."""
+        return Found(
+            self.rows | other.rows,
+            self.looks | other.looks,
+            self.seconds + other.seconds,
+            self.dropped + other.dropped,
+            self.packs + other.packs,
+        )
 
 
 class FeatureCache:
@@ -36,7 +48,7 @@ class FeatureCache:
     def __init__(self, root: Path, key: Mapping[str, object]) -> None:
         text = json.dumps(key, sort_keys=True)
         self.key = hashlib.sha256(text.encode()).hexdigest()
-        self.folder = root / "features" / self.key[:32]
+        self.folder = folder_of(root, self.key)
 
     def find(self, wanted: Iterable[str]) -> Found:
         """Return the rows of those images that are cached."""
@@ -45,7 +57,8 @@ class FeatureCache:
         looks: dict[str, Tensor] = {}
         seconds = 0.0
         dropped: list[str] = []
-        for path in sorted(self.folder.glob("*.safetensors")) if missing else ():
+        packs: list[str] = []
+        for path in sorted(self.folder.glob(f"*{SUFFIX}")) if missing else ():
             try:
                 hashes, features, seen, cost = self._read(path)
             except FileNotFoundError:  # another process has just made room
@@ -57,11 +70,12 @@ class FeatureCache:
             hits = [number for number, name in enumerate(hashes) if name in missing]
             if hits:
                 _mark_used(path)
+                packs.append(path.stem)
             rows.update((hashes[number], features[number]) for number in hits)
             looks.update((hashes[number], seen[number]) for number in hits)
             missing.difference_update(hashes)
             seconds += cost * len(hits) / max(1, len(hashes))
-        return Found(rows, looks, seconds, dropped)
+        return Found(rows, looks, seconds, dropped, packs)
 
     def _read(self, path: Path) -> tuple[list[str], Tensor, Tensor, float]:
         with safe_open(path, framework="pt") as pack:
@@ -87,7 +101,7 @@ class FeatureCache:
             Entry("features", "F16", tuple(features.shape), len(first)),
             Entry("looks", "U8", tuple(looks.shape), len(second)),
         ]
-        path = self.folder / f"{content[:32]}.safetensors"
+        path = self.folder / f"{content[:32]}{SUFFIX}"
         write_whole(path, [header(entries, metadata), values])
         return path
 

@@ -17,7 +17,7 @@ from worker.engine.backbone import Backbone
 from worker.engine.context import Context
 from worker.engine.data import Image
 from worker.engine.failures import EngineError, is_out_of_memory
-from worker.engine.feature_cache import FeatureCache
+from worker.engine.feature_cache import FeatureCache, Found
 from worker.engine.runtimes import Eager, Runtime
 
 DEFAULT_BATCH = 32
@@ -75,13 +75,20 @@ class Extractor:
         batch_size: int,
         context: Context,
         runtime: Runtime | None = None,
+        *,
+        keeps: bool = True,
     ) -> None:
-        """Compute in `runtime`, the one that `cache` was made for; eager torch if null."""
+        """Compute in `runtime`, the one that `cache` was made for; eager torch if null.
+
+        Without `keeps` nobody is told of the packs: no later run will have this backbone.
+        """
         self._backbone = backbone
         self._runtime = runtime or Eager(backbone)
         self._cache = cache
         self._batch_size = batch_size
         self._context = context
+        self._keeps = keeps
+        self._stored: list[str] = []
 
     def extract(self, images: Sequence[Image]) -> Features:
         """Return the features of `images`, each computed at most once.
@@ -91,13 +98,16 @@ class Extractor:
                 is not finite in fp16.
         """
         unique = list({image.sha256: image for image in images}.values())
-        found = self._cache.find(image.sha256 for image in unique)
+        found = self._found([image.sha256 for image in unique])
         for name in found.dropped:
             self._context.event(f"Dropped a damaged feature pack, {name}.", "warn")
         missing = [image for image in unique if image.sha256 not in found.rows]
         if found.rows:
             self._context.event(f"Features of {len(found.rows)} images were computed before.")
         fresh, looks, unreadable, seconds = self._compute(missing, len(unique))
+        if self._keeps:
+            packs = [*found.packs, *self._stored]
+            self._context.features(self._cache.key, self._backbone.record.name, packs)
         return Features(
             rows=found.rows | fresh,
             looks=found.looks | looks,
@@ -107,6 +117,14 @@ class Extractor:
             key=self._cache.key,
             profile=self._runtime.profile,
         )
+
+    def _found(self, hashes: list[str]) -> Found:
+        """Return what this host has, and of the rest what can be brought to it."""
+        found = self._cache.find(hashes)
+        missing = [name for name in hashes if name not in found.rows]
+        if missing and self._keeps and self._context.fetch_features(self._cache.key):
+            found = found.joined(self._cache.find(missing))
+        return found
 
     def _compute(
         self, images: Sequence[Image], total: int
@@ -149,7 +167,7 @@ class Extractor:
         if names:
             features = torch.stack([rows[name] for name in names])
             seen = torch.stack([looks[name] for name in names])
-            self._cache.add(names, features, seen, seconds)
+            self._stored.append(self._cache.add(names, features, seen, seconds).stem)
 
     def _forward(self, pixels: Tensor) -> Tensor:
         """Return fp16 features [n, d], in smaller pieces where memory does not suffice."""

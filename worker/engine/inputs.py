@@ -87,13 +87,18 @@ def read_inputs(spec: RunSpec, backbone: Backbone, context: Context) -> Inputs:
     return Inputs(parts, features, labels, source, learned.unlabelled, leaks)
 
 
-def extractor(spec: Surroundings, backbone: Backbone, context: Context) -> Extractor:
-    """Return what computes features of a backbone, and keeps them in the run's cache."""
+def extractor(
+    spec: Surroundings, backbone: Backbone, context: Context, *, keeps: bool = True
+) -> Extractor:
+    """Return what computes features of a backbone, and keeps them in the run's cache.
+
+    Without `keeps` they stay there alone, as those of a backbone that no other run will have.
+    """
     wanted = spec.spec.hyperparameters.batch_size if isinstance(spec, RunSpec) else "auto"
     size = DEFAULT_BATCH if wanted == "auto" else wanted
     runtime = runtime_of(spec, backbone, context)
     cache = cache_of(backbone, spec.cache, runtime)
-    return Extractor(backbone, cache, size, context, runtime)
+    return Extractor(backbone, cache, size, context, runtime, keeps=keeps)
 
 
 def _read(spec: RunSpec, context: Context) -> _Given:

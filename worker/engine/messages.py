@@ -1,7 +1,8 @@
 """The JSON lines between a supervisor and its trainer, one message a line; no torch here.
 
-In: `run`, `batch`, `cancel`, `stop`, `pause`. Out: `ready`, `progress`, `event`, `metrics`,
-`checkpoint`, `produced`, `part`, and one of `done`, `answered`, `paused`, `failed`.
+In: `run`, `batch`, `cancel`, `stop`, `pause`, `staged`. Out: `ready`, `progress`, `event`,
+`metrics`, `wanted`, `features`, `checkpoint`, `produced`, `part`, and one of `done`, `answered`,
+`paused`, `failed`.
 """
 
 from pathlib import Path
@@ -14,6 +15,9 @@ from regraft.contract.metrics import JobMetrics, Transfer
 from regraft.contract.resources import Progress
 from regraft.contract.status import EventLevel
 from worker.engine.runspec import BatchRun, RunSpec
+
+SHA256 = r"^[0-9a-f]{64}$"
+PACK_NAME = r"^[0-9a-f]{32}$"
 
 
 class Message(BaseModel):
@@ -58,6 +62,13 @@ class Pause(Message):
     type: Literal["pause"] = "pause"
 
 
+class Staged(Message):
+    """The answer to `wanted`: so many feature packs were brought to the run's cache."""
+
+    type: Literal["staged"] = "staged"
+    packs: int
+
+
 class Ready(Message):
     """The trainer has imported what it needs and waits for a run."""
 
@@ -86,6 +97,22 @@ class MetricsReport(Message):
     type: Literal["metrics"] = "metrics"
     step: int
     values: dict[str, float]
+
+
+class FeaturesWanted(Message):
+    """The cache lacks features of this key; the run waits for `staged`."""
+
+    type: Literal["wanted"] = "wanted"
+    key: str = Field(pattern=SHA256)
+
+
+class FeaturesReport(Message):
+    """Packs of a key in the run's cache, by name, that hold features of the run's images."""
+
+    type: Literal["features"] = "features"
+    key: str = Field(pattern=SHA256)
+    backbone: str = Field(max_length=64)
+    packs: list[Annotated[str, Field(pattern=PACK_NAME)]]
 
 
 class BlobRef(Message):
@@ -186,12 +213,14 @@ class Failed(Message):
     param: str | None = None
 
 
-ToTrainer = Annotated[Run | Batch | Cancel | Stop | Pause, Field(discriminator="type")]
+ToTrainer = Annotated[Run | Batch | Cancel | Stop | Pause | Staged, Field(discriminator="type")]
 FromTrainer = Annotated[
     Ready
     | ProgressReport
     | EventReport
     | MetricsReport
+    | FeaturesWanted
+    | FeaturesReport
     | CheckpointReport
     | Produced
     | PartReport

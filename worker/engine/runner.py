@@ -104,7 +104,7 @@ def _start(spec: RunSpec, task: Task, given: Inputs, context: Context) -> Start:
     images = [*given.parts.train, *given.parts.validation, *given.parts.test]
 
     def features_of(backbone: Backbone, reporting: Context) -> Features:
-        return extractor(spec, backbone, reporting).extract(images)
+        return extractor(spec, backbone, reporting, keeps=False).extract(images)
 
     return trained_on_source(task, features_of, context)
 

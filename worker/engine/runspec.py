@@ -52,7 +52,7 @@ class Surroundings(BaseModel):
     `cache` is shared by runs of one tenant and may be deleted at any time; `shared_cache` holds
     what only depends on public weights; `workspace` belongs to this run and attempt alone.
     `runtime` computes the features of published backbones; null takes what was measured as the
-    fastest, once for `shared_cache`.
+    fastest, once for `shared_cache`. `stages_features` says that whoever runs it answers `wanted`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +64,7 @@ class Surroundings(BaseModel):
     weights_dir: Path | None = None
     num_threads: int | None = None
     runtime: Literal["eager", "onnxruntime"] | None = None
+    stages_features: bool = False
 
 
 class BatchRun(Surroundings):

@@ -3,6 +3,7 @@
 Imports no torch itself, so that the safeguards stand before anything slow is loaded.
 """
 
+import contextlib
 import ctypes
 import os
 import queue
@@ -27,6 +28,8 @@ from worker.engine.messages import (
     CheckpointReport,
     EventReport,
     Failed,
+    FeaturesReport,
+    FeaturesWanted,
     Message,
     MetricsReport,
     PartReport,
@@ -35,11 +38,14 @@ from worker.engine.messages import (
     ProgressReport,
     Ready,
     Run,
+    Staged,
     Stop,
     to_trainer,
 )
+from worker.engine.runspec import Surroundings
 
 _PR_SET_PDEATHSIG = 1
+_LOOK_SECONDS = 0.1
 
 
 class Wishes:
@@ -49,6 +55,7 @@ class Wishes:
         self.cancel = threading.Event()
         self.stop = threading.Event()
         self.pause = threading.Event()
+        self.staged: queue.Queue[int] = queue.Queue()
 
 
 class Order:
@@ -77,9 +84,10 @@ class Channel:
 class Reporter(Context):
     """Sends what the engine reports, and answers from the run's wishes."""
 
-    def __init__(self, channel: Channel, wishes: Wishes) -> None:
+    def __init__(self, channel: Channel, wishes: Wishes, *, stages_features: bool) -> None:
         self._channel = channel
         self._wishes = wishes
+        self._stages_features = stages_features
 
     def progress(
         self, phase: Phase, fraction: float, done: int | None = None, total: int | None = None
@@ -108,6 +116,20 @@ class Reporter(Context):
             path=path, sha256=sha256, size=size, seq=seq, num_rows=rows, num_errors=errors
         )
         self._channel.send(report)
+
+    def fetch_features(self, key: str) -> bool:
+        """Ask for packs of a key and wait for the answer, heeding wishes meanwhile."""
+        if not self._stages_features:
+            return False
+        self._channel.send(FeaturesWanted(key=key))
+        while True:
+            self.check()
+            with contextlib.suppress(queue.Empty):
+                return self._wishes.staged.get(timeout=_LOOK_SECONDS) > 0
+
+    def features(self, key: str, backbone: str, packs: list[str]) -> None:
+        """Send which packs are worth keeping."""
+        self._channel.send(FeaturesReport(key=key, backbone=backbone, packs=packs))
 
     def should_cancel(self) -> bool:
         """Tell whether the supervisor sent `cancel`."""
@@ -170,6 +192,8 @@ def _read(orders: "queue.Queue[Order]") -> None:
                 current.wishes.stop.set()
             case Pause():
                 current.wishes.pause.set()
+            case Staged():
+                current.wishes.staged.put(message.packs)
     os._exit(0)
 
 
@@ -179,7 +203,7 @@ def _carry_out(order: Order, channel: Channel) -> None:
         channel.send(Failed(code=ErrorCode.TRAINER_FAILED, message=order.fault))
         return
     try:
-        last = _carried_out(order.run, Reporter(channel, order.wishes))
+        last = _carried_out(order.run, _reporter(order.run.spec, channel, order.wishes))
     except RunCancelledError:
         channel.send(Failed(code=None, message="The run was cancelled."))
     except RunPausedError:
@@ -198,6 +222,10 @@ def _carried_out(run: Run | Batch, reporter: Reporter) -> Iterable[Message]:
         return [answered]
     result: tuple[Message, Message] = import_module("worker.engine.runner").run(run.spec, reporter)
     return result
+
+
+def _reporter(spec: Surroundings, channel: Channel, wishes: Wishes) -> Reporter:
+    return Reporter(channel, wishes, stages_features=spec.stages_features)
 
 
 def _failure(error: Exception) -> Failed:

@@ -7,6 +7,7 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from core.processes import oom_kills
@@ -16,14 +17,17 @@ from worker.engine.messages import (
     Done,
     EventReport,
     Failed,
+    FeaturesReport,
+    FeaturesWanted,
     FromTrainer,
     Message,
     MetricsReport,
     Paused,
     ProgressReport,
+    Staged,
 )
 from worker.line_process import ProcessEndedError
-from worker.supervisor import outcome
+from worker.supervisor import features, outcome
 from worker.supervisor.attempt import Attempt
 from worker.supervisor.keeper import Keeper
 from worker.supervisor.outcome import InterruptedRunError, Outcome
@@ -47,6 +51,7 @@ class Conversation(ABC, Generic[Report]):
         self._trainer = attempt.station.trainer.take()
         self._requests = Requests(attempt, self._trainer)
         self._keeper = Keeper(store)
+        self._features = Keeper(partial(features.store, attempt))
         self._heard = time.monotonic()
         self._oom_kills = oom_kills()
 
@@ -60,6 +65,7 @@ class Conversation(ABC, Generic[Report]):
             raise
         finally:
             self._keeper.close()
+            self._features.close()
 
     def _until_ended(self) -> Outcome:
         while True:
@@ -79,7 +85,7 @@ class Conversation(ABC, Generic[Report]):
 
     def _await_stored(self) -> None:
         """Let what was reported be stored, for as long as the attempt may go on."""
-        while self._keeper.is_busy:
+        while self._keeper.is_busy or self._features.is_busy:
             self._heed()
             time.sleep(_STORE_SECONDS)
 
@@ -104,6 +110,12 @@ class Conversation(ABC, Generic[Report]):
                 heart.note(message.level, message.message, message.data)
             case MetricsReport():
                 heart.metrics(message.step, message.values)
+            case FeaturesWanted():
+                packs = features.stage(self._attempt, message.key)
+                self._heard = time.monotonic()
+                self._trainer.send(Staged(packs=packs).line())
+            case FeaturesReport():
+                self._features.keep(message)
             case Paused():
                 return self._requests.ending or outcome.released(self._attempt.claim)
             case Done() | Answered():

@@ -17,7 +17,7 @@ from worker.supervisor.attempt import Attempt
 from worker.supervisor.outcome import InterruptedRunError, Outcome
 
 _WAIT_SECONDS = 0.5
-_PARTS = 7
+_PARTS = 8
 
 
 def erase(attempt: Attempt) -> Outcome:
@@ -41,6 +41,7 @@ def erase(attempt: Attempt) -> Outcome:
         lambda session: erasing.erase_answers(session, claim, gone),
         model_files,
         lambda session: erasing.erase_images(session, claim),
+        lambda session: erasing.erase_features(session, claim),
         lambda session: erasing.erase_container(session, claim),
         lambda session: erasing.erase_checkpoints(session, claim),
         blobs,

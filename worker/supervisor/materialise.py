@@ -62,6 +62,7 @@ def surroundings(attempt: Attempt) -> dict[str, Any]:
         "weights_dir": station.settings.weights_dir,
         "num_threads": station.settings.trainer_threads,
         "runtime": station.settings.runtime,
+        "stages_features": True,
     }
 
 

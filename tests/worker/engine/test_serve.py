@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.worker.engine.conftest import SAMPLES, MakeSpec, TrainedRun
+from worker.engine.feature_packs import folder_of
 from worker.engine.messages import from_trainer
 
 _START = [sys.executable, "-m", "worker.engine", "serve"]
@@ -155,6 +157,32 @@ def test_a_run_that_fails_says_why_and_the_next_one_works(
     assert "Traceback" not in failed.message
     trainer.run(make_spec(tmp_path / "work", SAMPLES / "target", None))
     assert trainer.until("done", "failed")[-1].type == "done"
+
+
+def test_a_run_asks_for_features_that_it_lacks(
+    trainer: Trainer, make_spec: MakeSpec, trained: TrainedRun, tmp_path: Path
+) -> None:
+    """A host would compute what another has stored, or wait for ever where nobody answers."""
+    spec = make_spec(tmp_path / "work", SAMPLES / "target", None)
+    known = spec.cache
+    spec = spec.model_copy(update={"cache": tmp_path / "cache", "stages_features": True})
+    trainer.run(spec)
+    wanted = trainer.until("wanted", "done", "failed")[-1]
+    assert wanted.type == "wanted"
+    folder = folder_of(known, wanted.key)
+    shutil.copytree(folder, folder_of(tmp_path / "cache", wanted.key))
+    trainer.send({"type": "staged", "packs": 1})
+    messages = trainer.until("done", "failed")
+    assert messages[-1].type == "done"
+    assert all("images_per_second" not in one.values for one in messages if one.type == "metrics")
+    (report,) = (one for one in messages if one.type == "features")
+    assert report.key == wanted.key
+    assert report.packs
+    assert set(report.packs) <= {path.stem for path in folder.iterdir()}
+    trainer.run(spec.model_copy(update={"cache": tmp_path / "empty"}))
+    assert trainer.until("wanted")[-1].key == wanted.key
+    trainer.send({"type": "cancel"})
+    assert trainer.until("done", "failed", "wanted")[-1].type == "failed"
 
 
 @pytest.mark.parametrize("line", ["not json", "{}", '{"type": "run", "spec": {}}'])
