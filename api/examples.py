@@ -18,7 +18,7 @@ from regraft.contract.batch import Batch, BatchSubmission
 from regraft.contract.erasure import Erasure, ErasurePreview, ErasureRequest
 from regraft.contract.job import JobSubmission
 from regraft.contract.prediction import Embedding, Prediction
-from regraft.contract.registry import Alias, AliasMove, AuditEntry, Deleted
+from regraft.contract.registry import Alias, AliasMove, AuditEntry, Deleted, NewClasses
 from regraft.contract.resources import (
     Backbone,
     Checkpoint,
@@ -424,6 +424,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     **{model: _one(model, values) for model, values in _ONE.items()},
     JobSubmission: _SUBMISSION,
     AliasMove: {"to": 3},
+    NewClasses: {"dataset": _DATASET, "label": "teapot"},
     UploadRequest: {"bytes": 20000000, "sha256": _SHA},
     ErasureRequest: {"dataset": _DATASET, "models": "delete"},
     Page[Erasure]: _page(Erasure, _ERASURE),

@@ -13,6 +13,7 @@ from db.repositories.reading import Slice, Window
 from regraft.contract.errors import ErrorCode
 from regraft.contract.ids import DatasetId
 from regraft.contract.job import JobSubmission
+from regraft.contract.registry import NewClasses
 from regraft.contract.resources import (
     Checkpoint,
     Job,
@@ -78,6 +79,29 @@ def retry_job(call: Call, job_id: str) -> Response:
         call,
         repeatable.claim({}),
         lambda session, trainer: jobs.retry(session, call.tenant_id, job_id, trainer),
+    )
+
+
+@routes.add(
+    "POST",
+    "/v1/models/{ref}/classes",
+    Job,
+    scope="write",
+    status=202,
+    errors=(*_SUBMIT_ERRORS, ErrorCode.LABEL_EXISTS, ErrorCode.TOO_FEW_IMAGES),
+    repeatable=True,
+)
+def add_classes(call: Call, ref: str, body: NewClasses) -> Response:
+    """Add labels to a model from a few images, without training: a job makes its next version.
+
+    Probabilities of the labels known before change only as far as the new ones take of them. The
+    job fails with `harmful_extension` where images tell that known labels lose, or that the new
+    ones are not recognised, unless `guard` is off.
+    """
+    return _submitted(
+        call,
+        repeatable.claim(body.model_dump(mode="json")),
+        lambda session, trainer: jobs.extend(session, call.tenant_id, ref, body, trainer),
     )
 
 

@@ -89,7 +89,7 @@ def preview(session: Session, tenant_id: str, wanted: ErasureRequest) -> Preview
     """Return what erasing would take and what stands in its way; raises `NotFoundError`."""
     dataset = datasets.find(session, tenant_id, wanted.dataset, param="dataset")
     affected = _affected(session, tenant_id, dataset.id)
-    jobs = _unended(session, tenant_id, _uses(dataset.id))
+    jobs = _using(session, tenant_id, dataset.id, affected)
     amounts = _amounts(session, tenant_id, dataset)
     children = scoped(Dataset, tenant_id).where(
         Dataset.parent_id == dataset.id, Dataset.deleted_at.is_(None)
@@ -124,7 +124,7 @@ def request(
     if known is not None:
         return _again(session, known)
     affected = _affected(session, tenant_id, dataset.id)
-    jobs = _unended(session, tenant_id, _uses(dataset.id))
+    jobs = _using(session, tenant_id, dataset.id, affected)
     blockers = _blockers(session, tenant_id, wanted, affected, jobs)
     if blockers:
         raise ConflictError(" ".join(blockers), param, ErrorCode.IN_USE)
@@ -215,6 +215,16 @@ def _uses(dataset_id: str, fields: tuple[str, ...] = DATASETS) -> ColumnElement[
 def _unended(session: Session, tenant_id: str, which: ColumnElement[bool]) -> list[str]:
     query = scoped(Job, tenant_id).where(Job.status.not_in(TERMINAL), which)
     return sorted(session.scalars(query.with_only_columns(Job.id)))
+
+
+def _using(
+    session: Session, tenant_id: str, dataset_id: str, affected: list[Affected]
+) -> list[str]:
+    """Return the jobs under way that read a dataset: it is named, or a model of it is extended."""
+    made = [one.model.id for one in affected if one.made_from == "trained"]
+    extends = Job.spec["strategy"]["extends"].as_boolean()
+    extends &= Job.spec["base"]["model"].as_string().in_(made)
+    return _unended(session, tenant_id, _uses(dataset_id) | extends)
 
 
 def _affected(session: Session, tenant_id: str, dataset_id: str) -> list[Affected]:

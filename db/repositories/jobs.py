@@ -11,15 +11,16 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from core.queues import device_class_of
-from core.refusals import ConflictError
+from core.refusals import ConflictError, RefusedError
 from db.lifecycle import checkpoints as kept
 from db.lifecycle import events
-from db.models import Job, JobCheckpoint, JobEvent, JobMetric, JobResult
-from db.repositories import queueing, quotas, steering, submissions
+from db.models import Dataset, Job, JobCheckpoint, JobEvent, JobMetric, JobResult, Model
+from db.repositories import datasets, models, queueing, quotas, steering, submissions
 from db.repositories.reading import Slice, Window, get, newest_first, oldest_first
 from db.tenancy import scoped
 from regraft.contract.ids import new_id
-from regraft.contract.job import JobSubmission
+from regraft.contract.job import FromModel, JobSubmission
+from regraft.contract.registry import NewClasses
 from regraft.contract.status import (
     TERMINAL,
     EventLevel,
@@ -28,6 +29,7 @@ from regraft.contract.status import (
     RequestedAction,
     ShownStatus,
 )
+from regraft.contract.strategies import Prototype
 
 
 class Overview(NamedTuple):
@@ -57,6 +59,8 @@ _WISHES = {
     ShownStatus.PAUSING: RequestedAction.PAUSE,
     ShownStatus.STOPPING: RequestedAction.STOP,
 }
+# What a field of a job is called where it is made of a shorter body.
+_PARAMS = {"strategy.label": "label", "base.model": "ref"}
 _TRAIN = Job.kind == JobKind.TRAIN
 
 
@@ -86,6 +90,38 @@ def submit(
     for message in warnings:
         _tell(session, job, message, level="warn")
     return _overviews(session, tenant_id, [job])[0]
+
+
+def extend(
+    session: Session, tenant_id: str, reference: str, wanted: NewClasses, trainer_class: str
+) -> Overview:
+    """Submit a job that adds labels to a model, as the next version of its name.
+
+    Raises what `submit` raises, and `NotFoundError` for the model.
+    """
+    model = models.find(session, tenant_id, reference)
+    test = wanted.test_dataset or _test_of(session, tenant_id, model, wanted.dataset)
+    submission = JobSubmission(
+        **wanted.model_dump(exclude={"label", "test_dataset"}),
+        test_dataset=test,
+        base=FromModel(model=model.id),
+        strategy=Prototype(extends=True, label=wanted.label),
+        register_as=model.name,
+    )
+    try:
+        return submit(session, tenant_id, submission, trainer_class)
+    except RefusedError as error:
+        error.param = _PARAMS.get(error.param or "", error.param)
+        raise
+
+
+def _test_of(session: Session, tenant_id: str, model: Model, dataset: str) -> str | None:
+    """Return the test dataset of a model, unless it is gone or is to be learned from."""
+    job = session.scalar(scoped(Job, tenant_id).where(Job.id == model.job_id))
+    named = None if job is None else job.spec.get("test_dataset")
+    ready = datasets.live(tenant_id).where(Dataset.id == named, Dataset.status == "ready")
+    found = session.scalar(ready.with_only_columns(Dataset.id)) if named else None
+    return None if found == dataset else found
 
 
 def retry(session: Session, tenant_id: str, job_id: str, trainer_class: str) -> Overview:

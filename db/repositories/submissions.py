@@ -6,13 +6,14 @@ Everything that can be known before a worker has the images is judged here, at o
 from sqlalchemy.orm import Session
 
 from core.refusals import ConflictError, InvalidError, NotFoundError, RefusedError
-from db.models import Dataset
+from db.models import Dataset, Job, Model
 from db.repositories import datasets, models
+from db.tenancy import scoped
 from regraft.contract.catalog import BACKBONES
 from regraft.contract.errors import ErrorCode
 from regraft.contract.job import DATASETS, FromModel, JobSubmission, stage_fault
 from regraft.contract.labels import LabelSpaces, label_spaces
-from regraft.contract.strategies import Dann
+from regraft.contract.strategies import MIN_NEW, Dann, Prototype
 
 WEIGHTS_FILE = "model.safetensors"
 LABELS_FILE = "labels.json"
@@ -49,6 +50,7 @@ def check(session: Session, tenant_id: str, submission: JobSubmission) -> list[s
     }
     if isinstance(submission.base, FromModel):
         _check_model(session, tenant_id, submission, submission.base)
+        _check_extension(session, tenant_id, submission, found["dataset"])
     source = found.get("source_dataset")
     return [] if source is None else _judged(submission, _labels(source), found["dataset"])
 
@@ -67,6 +69,51 @@ def _check_model(
     fault = stage_fault(submission.strategy, backbone)
     if fault is not None:
         raise InvalidError("strategy.freeze_until", fault)
+
+
+def _check_extension(
+    session: Session, tenant_id: str, submission: JobSubmission, dataset: Dataset
+) -> None:
+    """Raise `RefusedError` where a model is extended by what the dataset has not."""
+    options, base = submission.strategy, submission.base
+    if not (isinstance(options, Prototype) and options.extends and isinstance(base, FromModel)):
+        return
+    known = set(models.find(session, tenant_id, base.model).labels)
+    if options.label in known:
+        message = f"The model knows {options.label!r} already."
+        raise RefusedError(ErrorCode.LABEL_EXISTS, message, "strategy.label")
+    counts = {str(one["name"]): int(str(one["num_images"])) for one in dataset.classes}
+    if not counts and options.label is not None:
+        counts = {options.label: dataset.num_unlabelled}
+    wanted = {options.label} if options.label else set(counts) - known
+    if not wanted:
+        message = "The dataset has no label that the model does not know."
+        raise RefusedError(ErrorCode.LABEL_EXISTS, message, "dataset")
+    few = {label: counts.get(label, 0) for label in wanted if counts.get(label, 0) < MIN_NEW}
+    if few:
+        listed = ", ".join(f"{label} ({count})" for label, count in sorted(few.items()))
+        message = f"A new label needs {MIN_NEW} images at least, and the dataset has: {listed}."
+        raise RefusedError(ErrorCode.TOO_FEW_IMAGES, message, "dataset")
+
+
+def learned_from(session: Session, tenant_id: str, model_id: str) -> list[str]:
+    """Return the datasets that a model learned its labels from, those that are ready still.
+
+    A model that was extended learned from the datasets of the model that it extends, too.
+    """
+    named: list[str] = []
+    while model_id:
+        job = session.scalar(
+            scoped(Job, tenant_id).join(Model, Model.job_id == Job.id).where(Model.id == model_id)
+        )
+        if job is None:
+            break
+        named.append(job.dataset_id)
+        strategy, base = job.spec.get("strategy"), job.spec.get("base")
+        is_extended = isinstance(strategy, dict) and strategy.get("extends")
+        model_id = str(base.get("model", "")) if is_extended and isinstance(base, dict) else ""
+    ready = datasets.live(tenant_id).where(Dataset.id.in_(named), Dataset.status == "ready")
+    return sorted(session.scalars(ready.with_only_columns(Dataset.id)))
 
 
 def _labels(dataset: Dataset) -> set[str]:

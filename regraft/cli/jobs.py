@@ -8,10 +8,11 @@ import typer
 
 from regraft.cli import render
 from regraft.cli.failures import left_running
-from regraft.cli.progress import say, watch_job
+from regraft.cli.following import followed
+from regraft.cli.progress import say
 from regraft.cli.session import Json, Limit, connect, first, listed, out, page_size, show
 from regraft.cli.submission import Body, base, pairs, put, put_all, read_spec, scalar
-from regraft.client import Client, JobFailed
+from regraft.client import JobFailed
 from regraft.client.jobs import Jobs
 from regraft.contract.resources import Job
 from regraft.contract.status import ShownStatus
@@ -93,22 +94,15 @@ def _send(
         if follow:
             if not as_json:
                 say(f"submitted {job.id}")
-            job = _follow(client, job.id, as_json=as_json)
+            job = followed(client, job.id, as_json=as_json)
     show(job, render.job(job), as_json=as_json)
-
-
-def _follow(client: Client, job: str, *, as_json: bool) -> Job:
-    """Return the job once it has succeeded; stopping the watch does not stop the job."""
-    again = f"{job} goes on; to watch again: regraft jobs follow {job}"
-    with left_running(again), watch_job(quiet=as_json) as on_update:
-        return client.jobs.wait(job, on_update=on_update)
 
 
 @app.command()
 def follow(ctx: typer.Context, job: JobArg, as_json: Json = False) -> None:
     """Watch a job to its end and show what came of it."""
     with connect(ctx) as client:
-        done = _follow(client, job, as_json=as_json)
+        done = followed(client, job, as_json=as_json)
     show(done, render.job(done), as_json=as_json)
 
 
@@ -194,7 +188,7 @@ def retry(
     with connect(ctx) as client:
         found = client.jobs.retry(job)
         if follow:
-            found = _follow(client, found.id, as_json=as_json)
+            found = followed(client, found.id, as_json=as_json)
     show(found, render.job(found), as_json=as_json)
 
 

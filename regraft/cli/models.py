@@ -8,6 +8,7 @@ import typer
 
 from regraft.cli import render
 from regraft.cli.failures import REFUSED
+from regraft.cli.following import followed
 from regraft.cli.progress import say, transfer
 from regraft.cli.session import (
     Json,
@@ -124,6 +125,31 @@ def _rows(found: Prediction) -> list[dict[str, Any]]:
 def _fail_on_errors(results: Sequence[Predicted | Embedded]) -> None:
     if any(row.error for row in results):
         raise typer.Exit(REFUSED)
+
+
+@app.command("add-classes")
+def add_classes(
+    ctx: typer.Context,
+    model: ModelArg,
+    *,
+    dataset: Annotated[str, typer.Option(help="Images of what is new (ds_…).")],
+    label: Annotated[
+        str | None, typer.Option(help="The one to add; what images without labels show.")
+    ] = None,
+    test_dataset: Annotated[str | None, typer.Option(help="What to be tested on (ds_…).")] = None,
+    no_guard: Annotated[
+        bool, typer.Option("--no-guard", help="Even if known labels suffer.")
+    ] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Watch it to its end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Add labels to a model from a few images each, as its next version; nothing is trained."""
+    fields = {"test_dataset": test_dataset, "guard": "off" if no_guard else "on"}
+    with connect(ctx) as client:
+        job = client.models.add_classes(model, dataset, label, **fields)
+        if follow:
+            job = followed(client, job.id, as_json=as_json)
+    show(job, render.job(job), as_json=as_json)
 
 
 @app.command()

@@ -8,16 +8,17 @@ A reference to a model is `md_…`, `name@alias` or `name:version`.
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
 from regraft.client.download import Download, OnBytes, target_of
 from regraft.client.errors import InvalidInput
-from regraft.client.transport import Answer, Transport, path
+from regraft.client.transport import Answer, Transport, new_key, path
 from regraft.contract.prediction import Embedding, Prediction
 from regraft.contract.refs import PRODUCTION
 from regraft.contract.registry import Alias, Deleted
-from regraft.contract.resources import Model, ModelFile, Page
+from regraft.contract.resources import Job, Model, ModelFile, Page
 
 BUNDLE = "bundle.zip"
 _PHOTO = "application/octet-stream"
@@ -70,6 +71,28 @@ class Models:
         """Return the model's files with their sizes in bytes and hashes."""
         url = path("models", model, "files")
         return tuple(self._transport.pages(url, Page[ModelFile], {"limit": 100}))
+
+    def add_classes(
+        self,
+        model: str,
+        dataset: str,
+        label: str | None = None,
+        *,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> Job:
+        """Add labels to a model from a few images each; the job makes its next version.
+
+        Each label of the dataset that the model does not know, or `label` alone, which also is
+        what the images of a dataset without labels show. Further `fields` are `NewClasses`'s.
+
+        Raises:
+            ConflictError: (`label_exists`) the model knows the label.
+            ValidationFailed: (`too_few_images`) there are fewer than five images of one.
+        """
+        body = {"dataset": dataset, "label": label, **fields}
+        url = path("models", model, "classes")
+        return self._transport.post(url, Job, body, idempotency_key or new_key())
 
     def predict(
         self,

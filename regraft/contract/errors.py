@@ -68,6 +68,8 @@ class ErrorCode(StrEnum):
     DIVERGED = "diverged"
     TOO_FEW_IMAGES = "too_few_images"
     LABEL_SPACES_DISJOINT = "label_spaces_disjoint"
+    LABEL_EXISTS = "label_exists"
+    HARMFUL_EXTENSION = "harmful_extension"
     WEIGHTS_MISSING = "weights_missing"
     PARITY_FAILED = "parity_failed"
     TRAINER_FAILED = "trainer_failed"
@@ -215,6 +217,15 @@ RECORDS: dict[ErrorCode, ErrorRecord] = {
         "user_data",
         False,
         "Name a source that shares labels with the dataset, or use `coral` or `mmd`.",
+    ),
+    ErrorCode.LABEL_EXISTS: ErrorRecord(
+        409, "user_data", False, "Name a label that the model does not know, or train it anew."
+    ),
+    ErrorCode.HARMFUL_EXTENSION: ErrorRecord(
+        422,
+        "user_data",
+        False,
+        "Give more and clearer images, train anew with all labels, or send `guard: off`.",
     ),
     ErrorCode.WEIGHTS_MISSING: ErrorRecord(
         500, "infrastructure", False, "Ask your administrator to install the backbone's weights."

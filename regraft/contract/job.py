@@ -17,10 +17,11 @@ from regraft.contract.catalog import BACKBONES, DEFAULT_BACKBONE
 from regraft.contract.ids import DatasetId
 from regraft.contract.naming import MODEL_NAME_PATTERN, Metadata, Text, slug
 from regraft.contract.refs import ModelReference
-from regraft.contract.strategies import AnyStrategy, FineTuning, LinearProbe
+from regraft.contract.strategies import AnyStrategy, FineTuning, LinearProbe, Prototype
 from regraft.contract.strict import Auto, Strict
 
 MAX_SEED = 2**63 - 1
+Exports = list[Literal["onnx"]]
 DATASETS = ("dataset", "test_dataset", "source_dataset", "unlabelled_dataset")
 
 
@@ -156,7 +157,7 @@ class JobSpec(Strict):
     evaluation: Evaluation = Evaluation()
     limits: Limits = Limits()
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
-    exports: list[Literal["onnx"]] = Field(default=["onnx"], max_length=4)
+    exports: Exports = Field(default=["onnx"], max_length=4)
     comparisons: list[Literal["from_scratch"]] = Field(default=[], max_length=4)
     guard: Literal["on", "off"] = "on"
 
@@ -186,11 +187,27 @@ def _misfit(spec: JobSpec) -> tuple[str, str] | None:
         return "source_dataset", text
     if not strategy.takes_unlabelled and spec.unlabelled_dataset is not None:
         return "unlabelled_dataset", f"{strategy.type} cannot learn from unlabelled images"
+    if isinstance(strategy, Prototype) and (fault := _no_extension(spec, strategy)):
+        return fault
     if isinstance(base, FromBackbones) and not strategy.chooses_backbone:
         text = f"{strategy.type} trains one backbone: name it as `base.backbone`"
         return "base.backbones", text
     faults = (stage_fault(strategy, name) for name in base.named)
     return next((("strategy.freeze_until", text) for text in faults if text), None)
+
+
+def _no_extension(spec: JobSpec, strategy: Prototype) -> tuple[str, str] | None:
+    """Return what keeps a model from being extended, or why nothing is."""
+    if not strategy.extends:
+        text = "only a model that is extended is given a label"
+        return None if strategy.label is None else ("strategy.label", text)
+    if not isinstance(spec.base, FromModel):
+        return "base.model", "only a finished model can be extended: name it"
+    if spec.source_dataset is not None:
+        return "source_dataset", "a model that is extended learns from the dataset alone"
+    if spec.comparisons:
+        return "comparisons", "a model that is extended is compared with itself alone"
+    return None
 
 
 def stage_fault(strategy: AnyStrategy, backbone: str) -> str | None:

@@ -170,11 +170,34 @@ class Guard(Shown):
     compared_on: str | None = None
 
 
+class Extension(Shown):
+    """What adding `labels` to the model `extends` gained and cost.
+
+    `num_new` images show the labels, `new_right` of them were recognised by a head that was made
+    without them. Of `num_old` images of the labels that the model knew before, it named
+    `old_right_before` right and names `old_right_after`; `compared_on` says whether these were
+    `held_out` of its training or, where there were too few, are of the `training`. `before` is
+    the model's quality on them without the new labels.
+    """
+
+    extends: str
+    labels: list[str]
+    num_new: int
+    new_right: int
+    num_old: int
+    old_right_before: int
+    old_right_after: int
+    compared_on: str
+    before: Metrics | None = None
+
+
 class Transfer(Shown):
     """What adapting gained over the simple ways, on the same held-out images.
 
     `gain` is over training from scratch, `baseline_gain` over the frozen backbone with a linear
-    head; `explanation` opens with the verdict in one sentence.
+    head; `explanation` opens with the verdict in one sentence. `extension` is of a model that was
+    made by adding labels to a finished one, and then is all but the explanation that says what
+    that was worth.
     """
 
     baseline: Metrics | None = None
@@ -184,4 +207,5 @@ class Transfer(Shown):
     baseline_gain: Gain | None = None
     candidates: list[Candidate] = []
     guard: Guard | None = None
+    extension: Extension | None = None
     explanation: str = ""

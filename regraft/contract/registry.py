@@ -3,10 +3,12 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from regraft.contract.ids import ModelId
+from regraft.contract.ids import DatasetId, ModelId
+from regraft.contract.job import Exports
 from regraft.contract.metrics import Gain, Shown
+from regraft.contract.naming import Metadata, Text
 from regraft.contract.refs import MAX_VERSION
 from regraft.contract.resources import JsonObject
 from regraft.contract.strict import Strict
@@ -42,6 +44,30 @@ class AliasMove(Strict):
 
     to: Annotated[int, Field(ge=1, le=MAX_VERSION)] | ModelId | Literal["previous"]
     force: bool = False
+
+
+class NewClasses(Strict):
+    """The body of `POST /v1/models/{ref}/classes`: what to add to a finished model.
+
+    Each label of `dataset` that the model does not know, or `label` alone, which also is what
+    the images of a dataset without labels show. `test_dataset` defaults to the model's own.
+    """
+
+    dataset: DatasetId
+    label: Text | None = None
+    test_dataset: DatasetId | None = None
+    guard: Literal["on", "off"] = "on"
+    exports: Exports = Field(default=["onnx"], max_length=4)
+    name: Text | None = None
+    metadata: Metadata = Field(default={})
+    priority: int = Field(default=0, ge=-100, le=100)
+
+    @field_validator("test_dataset")
+    @classmethod
+    def _another(cls, dataset: str | None, info: ValidationInfo) -> str | None:
+        if dataset is not None and dataset == info.data.get("dataset"):
+            raise ValueError("must be another dataset than `dataset`")
+        return dataset
 
 
 class Comparison(Shown):

@@ -7,8 +7,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from regraft.contract.naming import Text
 from regraft.contract.strict import Auto, Strict
 
+MIN_NEW = 5  # images of a label that is added to a finished model
 _Rate = Annotated[float, Field(gt=0.0, le=1.0)]
 _Strength = Annotated[float, Field(ge=0.0, le=1e6)]
 _Pull = Annotated[float, Field(ge=0.0, le=1e12)]
@@ -41,9 +43,16 @@ class LinearProbe(Strategy):
 
 
 class Prototype(Strategy):
-    """The mean of each class's frozen features, compared by cosine; nothing is trained."""
+    """The mean of each class's frozen features, compared by cosine; nothing is trained.
+
+    `extends` keeps the head of `base.model` as it is and adds each label of the dataset that the
+    model does not know, from five images on; `label` names the one to add alone, and is what
+    the images of a dataset without labels show.
+    """
 
     type: Literal["prototype"] = "prototype"
+    extends: bool = False
+    label: Text | None = None
 
 
 class AutoStrategy(Strategy):

@@ -24,6 +24,8 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 # Closed to every merchant, whatever the id: tests/api/views/test_administration.py.
 _ADMINISTRATION = ("/v1/merchants", "/v1/keys")
+# What is done with a model on a dataset, which the body names.
+_NAME_A_DATASET = ("/classes",)
 FIELDS = ("dataset", "test_dataset")
 
 
@@ -68,9 +70,12 @@ def parts(api: Api, theirs: Trained, acme: Merchant) -> dict[str, str]:
     return {**ids, **more, "name": NAME, "alias": "production", "number": "1"}
 
 
-def _walked(api: Api, address: tuple[str, str], merchant: Merchant) -> TestResponse:
+def _walked(
+    api: Api, address: tuple[str, str], merchant: Merchant, dataset_id: str
+) -> TestResponse:
     method, path = address
-    return api.send(method, path, merchant, **BODIES.get(method, {}))
+    body = {"json": {"dataset": dataset_id}} if path.endswith(_NAME_A_DATASET) else None
+    return api.send(method, path, merchant, **(body or BODIES.get(method, {})))
 
 
 def _scrubbed(response: TestResponse) -> tuple[int, Any]:
@@ -84,7 +89,9 @@ def test_the_walk_covers_the_application(api: Api, parts: dict[str, str], acme: 
     """The walk below would pass because its addresses lead nowhere for anyone."""
     addresses = list(_addresses(api, parts))
     assert len(addresses) >= 25
-    statuses = {_walked(api, address, acme).status_code for address in addresses}
+    statuses = {
+        _walked(api, address, acme, parts["dataset_id"]).status_code for address in addresses
+    }
     # 409: the finished job cannot be cancelled, by its owner either. 415: a part is no JSON.
     assert statuses == {200, 202, 409, 415}
 
@@ -104,9 +111,11 @@ def test_another_merchants_ids_are_unknown_ids(
         place = Place(acme.tenant_id, NAME, "production")
         assert aliases.apply(session, place, aliases.plan(session, place, 1), OPERATOR)
     before = api.row_counts()
-    walks = [_addresses(api, parts) for parts in (real, unknown, *named, *malformed)]
+    walks = [_addresses(api, filled) for filled in (real, unknown, *named, *malformed)]
     for addresses in zip(*walks, strict=True):
-        answers = [_scrubbed(_walked(api, address, zenith)) for address in addresses]
+        answers = [
+            _scrubbed(_walked(api, address, zenith, parts["dataset_id"])) for address in addresses
+        ]
         assert answers[0][0] == 404, addresses[0]
         assert all(answer == answers[0] for answer in answers), addresses[0]
     assert api.row_counts() == before

@@ -111,6 +111,39 @@ def test_every_file_is_what_its_hash_says(client: Client, job: Job, tmp_path: Pa
         assert client.models.download(str(job.model), name, tmp_path / name).stat().st_size > 0
 
 
+def test_a_label_is_added_without_training(
+    client: Client, stack: Stack, job: Job, tmp_path: Path
+) -> None:
+    """A shop that sells something new would wait for photos and a training of everything."""
+    photos = sorted((SAMPLES / "source" / "coat").iterdir())[:12]
+    with zipfile.ZipFile(tmp_path / "coats.zip", "w") as archive:
+        for photo in photos[:8]:
+            archive.write(photo, photo.name)
+    coats = client.datasets.wait(client.datasets.push(tmp_path / "coats.zip", "coats").id)
+    assert (coats.num_unlabelled, coats.classes) == (8, [])
+    model = client.models.get(str(job.model))
+    made = client.jobs.wait(client.models.add_classes(model.id, coats.id, "coat").id, timeout=180)
+    assert made.transfer is not None
+    assert made.transfer.extension is not None
+    assert made.transfer.extension.num_old == 24
+    added = client.models.get(str(made.model))
+    assert (added.name, added.version) == (model.name, model.version + 1)
+    assert added.labels == [*model.labels, "coat"]
+    assert added.lineage["extends"] == model.id
+    assert made.metrics is not None
+    assert made.metrics.test is not None
+    assert made.metrics.test.num_images == 100
+    said = client.models.predict(added.id, photos[8:]).results
+    assert [one.label for one in said].count("coat") >= 3
+    bundle = client.models.download(added.id, "bundle.zip", tmp_path)
+    assert "predict.py" in zipfile.ZipFile(bundle).namelist()
+    with (
+        Client(stack.url, stack.create_merchant("Nadir").key) as other,
+        pytest.raises(NotFoundError),
+    ):
+        other.models.add_classes(model.id, coats.id, "coat")
+
+
 def test_the_other_merchant_sees_nothing(stack: Stack, job: Job) -> None:
     """One merchant's products and models are another's trade secrets."""
     with Client(stack.url, stack.create_merchant("Zenith").key) as other:

@@ -19,7 +19,7 @@ from regraft.contract.catalog import BACKBONES, STRATEGIES
 from regraft.contract.errors import RECORDS, ErrorBody, ErrorCode, ErrorDetail, ErrorEnvelope
 from regraft.contract.ids import new_id
 from regraft.contract.job import JobSubmission
-from regraft.contract.registry import AliasMove, Deleted
+from regraft.contract.registry import AliasMove, Deleted, NewClasses
 from regraft.contract.resources import (
     Backbone,
     Dataset,
@@ -222,6 +222,14 @@ def _job_routes(app: Flask, service: Standin) -> None:
             made = examples.job(JobSubmission.model_validate_json(request.get_data()))
             service.answers[key] = made
             service.jobs[made.id] = deque(examples.course(made, service.model.id))
+        return answer(made), 202
+
+    @app.post("/v1/models/<ref>/classes")
+    def classes(ref: str) -> tuple[Response, int]:
+        assert request.headers["Idempotency-Key"]
+        wanted = NewClasses.model_validate_json(request.get_data())
+        made = examples.job(JobSubmission(dataset=wanted.dataset, name=f"{ref}: {wanted.label}"))
+        service.jobs[made.id] = deque(examples.course(made, service.model.id))
         return answer(made), 202
 
     @app.get("/v1/jobs")

@@ -181,7 +181,7 @@ def quality(model: Adapted, given: Inputs, part: Part) -> Metrics | None:
         logits, answered = _crossed(rows, parts, model.calibration)
     else:
         logits = warmed(rows.logits, model.calibration.temperature)
-        answered = _answered(logits, model.calibration.thresholds)
+        answered = is_answered(logits, model.calibration.thresholds)
     answers = Answers(
         logits=None if model.calibration.temperature is None else logits,
         answered=answered,
@@ -202,11 +202,11 @@ def _crossed(rows: LeftOut, parts: Tensor, calibration: Calibration) -> tuple[Te
         least = MIN_ANSWERED * len(others.labels) / len(parts)
         found = thresholds(labels, others, temperature, calibration.wanted_precision, least)
         logits[here] = warmed(rows.logits[here], temperature)
-        answered[here] = _answered(logits[here], found)
+        answered[here] = is_answered(logits[here], found)
     return logits, answered
 
 
-def _answered(logits: Tensor, found: Sequence[Threshold]) -> Tensor:
+def is_answered(logits: Tensor, found: Sequence[Threshold]) -> Tensor:
     """Tell for calibrated logits [n, c] whether the likeliest label reaches its threshold."""
     confidence, guessed = logits.softmax(dim=1).max(dim=1)
     needed = [math.inf if one.threshold is None else one.threshold for one in found]

@@ -4,10 +4,12 @@ May import torch, the contract and the engine's own modules.
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from regraft.contract import held_out
 from worker.engine.context import Context, Recorded
+from worker.engine.data import Image
 from worker.engine.documents.card import card
 from worker.engine.documents.facts import Facts
 from worker.engine.documents.report import report
@@ -21,8 +23,14 @@ from worker.engine.messages import Produced
 from worker.engine.runspec import RunSpec
 
 
-def deliver(spec: RunSpec, trained: Trained, given: Inputs, context: Recorded) -> Produced:
-    """Make the model's files and prove them."""
+def deliver(
+    spec: RunSpec,
+    trained: Trained,
+    given: Inputs,
+    context: Recorded,
+    proven: Sequence[Image] = (),
+) -> Produced:
+    """Make the model's files and prove them: on `proven`, or else on the held-out images."""
     context.progress("exporting", 0.90)
     with_graph = "onnx" in spec.spec.exports
     backbone = trained.model.backbone
@@ -35,7 +43,8 @@ def deliver(spec: RunSpec, trained: Trained, given: Inputs, context: Recorded) -
     context.check()
     if with_graph:
         context.progress("exporting", 0.95)
-        _prove(files, spec.workspace / "proof", trained, given, context)
+        images = proven or given.parts.validation or given.parts.train
+        _prove(files, spec.workspace / "proof", trained, images, context)
     return produced(blobs, files)
 
 
@@ -50,9 +59,12 @@ def _documents(spec: RunSpec, trained: Trained, given: Inputs, context: Recorded
 
 
 def _prove(
-    files: list[ModelFile], folder: Path, trained: Trained, given: Inputs, context: Context
+    files: list[ModelFile],
+    folder: Path,
+    trained: Trained,
+    images: Sequence[Image],
+    context: Context,
 ) -> None:
-    images = given.parts.validation or given.parts.train
     model = trained.model
     head = parity.check_head(model.head, model.features.of(images))
     step = max(1, len(images) // parity.MAX_PHOTOS)

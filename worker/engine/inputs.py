@@ -75,7 +75,7 @@ def read_inputs(spec: RunSpec, backbone: Backbone, context: Context) -> Inputs:
     given = _read(spec, context)
     every = [image for part in given for image in part]
     features = extractor(spec, backbone, context).extract(every)
-    _report_unreadable(features, context)
+    report_unreadable(features, context)
     parts = _split(spec, given, features, context)
     labels = sorted({image.label or "" for image in parts.train})
     _require_classes(set(labels), "dataset")
@@ -102,16 +102,16 @@ def extractor(
 
 
 def _read(spec: RunSpec, context: Context) -> _Given:
-    images = _labelled(spec.data, "dataset", context)
+    images = labelled(spec.data, "dataset", context)
     _require_classes({image.label for image in images}, "dataset")
-    tests = _labelled(spec.test_data, "test_dataset", context) if spec.test_data else []
-    source = _labelled(spec.source_data, "source_dataset", context) if spec.source_data else []
+    tests = labelled(spec.test_data, "test_dataset", context) if spec.test_data else []
+    source = labelled(spec.source_data, "source_dataset", context) if spec.source_data else []
     unlabelled = spec.unlabelled_data
     return _Given(
         images=images,
-        tests=_unseen(tests, images, context),
+        tests=unseen(tests, images, context),
         source=source,
-        unlabelled=without_labels(_load(unlabelled, "unlabelled_dataset")) if unlabelled else [],
+        unlabelled=without_labels(loaded(unlabelled, "unlabelled_dataset")) if unlabelled else [],
     )
 
 
@@ -175,22 +175,24 @@ def _source(spec: RunSpec, given: _Given, labels: list[str]) -> Source:
     return Source(given.source, numbers_of(given.source, names), names)
 
 
-def _load(source: DataSource, param: str) -> list[Image]:
+def loaded(source: DataSource, param: str) -> list[Image]:
+    """Return the images of a source; raises VALIDATION_FAILED where it is not there."""
     try:
         return datasets.load(source)
     except ValueError as error:
         raise EngineError(ErrorCode.VALIDATION_FAILED, f"{param}: {error}", param) from error
 
 
-def _labelled(source: DataSource, param: str, context: Context) -> list[Image]:
-    images, left_out = datasets.distinct(_load(source, param))
+def labelled(source: DataSource, param: str, context: Context) -> list[Image]:
+    """Return the labelled images of a source, each once, and say what was left out."""
+    images, left_out = datasets.distinct(loaded(source, param))
     if left_out:
         listed = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
         context.event(f"Left out of the {param}: {listed}.", "warn", **left_out)
     return images
 
 
-def _unseen(tests: Sequence[Image], images: Sequence[Image], context: Context) -> list[Image]:
+def unseen(tests: Sequence[Image], images: Sequence[Image], context: Context) -> list[Image]:
     """Return the test images that are not in the dataset too: what was seen proves nothing."""
     known = {image.sha256 for image in images}
     unseen = [image for image in tests if image.sha256 not in known]
@@ -204,7 +206,8 @@ def _readable(images: Sequence[Image], features: Features) -> list[Image]:
     return [image for image in images if image.sha256 in features.rows]
 
 
-def _report_unreadable(features: Features, context: Context) -> None:
+def report_unreadable(features: Features, context: Context) -> None:
+    """Say of each image without features why it has none."""
     for sha256, reason in sorted(features.unreadable.items()):
         context.event(f"Left out an image: it {reason}.", "warn", sha256=sha256)
 

@@ -4,20 +4,18 @@ It may have been trained on some of them, which flatters it. May import torch, s
 contract and the engine's own modules.
 """
 
-import json
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
-from regraft.contract.catalog import BACKBONES
 from regraft.contract.metrics import Metrics
 from worker.engine import backbone as backbones
 from worker.engine import evaluate
 from worker.engine.context import Context, Silent
 from worker.engine.failures import EngineError
-from worker.engine.head import Head
+from worker.engine.finished import known
 from worker.engine.inputs import Inputs, extractor
 from worker.engine.runspec import BaseModelFile, RunSpec
 
@@ -57,9 +55,6 @@ def _answers(spec: RunSpec, live: BaseModelFile, given: Inputs, context: Context
     backbone = backbones.of_model(live, spec.weights_dir)
     extract = extractor(spec, backbone, Silent(context)).extract
     features = extract(given.parts.validation).of(given.parts.validation)
-    name = BACKBONES[live.backbone].classifier
-    with safe_open(live.weights, framework="pt") as opened:
-        labels = json.loads(opened.metadata()["labels"])
-        head = Head(opened.get_tensor(f"{name}.weight"), opened.get_tensor(f"{name}.bias"), None)
+    found = known(live)
     with torch.inference_mode():
-        return _Answers(labels, head.logits(features))
+        return _Answers(found.labels, found.head.logits(features))

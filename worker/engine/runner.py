@@ -20,13 +20,14 @@ from worker.engine.comparison import (
 from worker.engine.context import Context, Recorded
 from worker.engine.delivery import deliver
 from worker.engine.export.model import Trained
+from worker.engine.extension.run import run_extension
 from worker.engine.features import Features
 from worker.engine.guard import Contest
 from worker.engine.inputs import Inputs, extractor, read_inputs
 from worker.engine.lineage import identity, lineage, origin
 from worker.engine.live import live_quality
 from worker.engine.messages import Done, Produced
-from worker.engine.runspec import RunSpec
+from worker.engine.runspec import RunSpec, extends
 from worker.engine.selection import selected
 from worker.engine.source_training import Start, trained_on_source
 from worker.engine.splits import folds
@@ -49,8 +50,15 @@ def run(spec: RunSpec, context: Context) -> Result:
     """
     if spec.num_threads is not None:
         torch.set_num_threads(spec.num_threads)
-    context = recorded = Recorded(context)
-    context.progress("preparing", 0.0)
+    recorded = Recorded(context)
+    recorded.progress("preparing", 0.0)
+    if extends(spec.spec):
+        return Result(*run_extension(spec, recorded))
+    return _trained(spec, recorded)
+
+
+def _trained(spec: RunSpec, recorded: Recorded) -> Result:
+    context: Context = recorded
     backbone, ranked = selected(spec, context)
     given = read_inputs(spec, backbone, context)
     context.progress("training", 0.60)

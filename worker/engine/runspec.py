@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from regraft.contract.batch import BatchFormat
 from regraft.contract.catalog import BACKBONES
 from regraft.contract.job import FromModel, JobSpec
+from regraft.contract.strategies import Prototype
 
 
 class DataSource(BaseModel):
@@ -44,6 +45,19 @@ class BaseModelFile(BaseModel):
         if name not in BACKBONES:
             raise ValueError(f"unknown backbone {name!r}; choose one of: {', '.join(BACKBONES)}")
         return name
+
+
+class FinishedFiles(BaseModel):
+    """What else of the base model a run that extends it reads; null for what was not kept.
+
+    `data` are the datasets that it was trained on, those of them that are still there.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metrics: Path | None = None
+    predictions: Path | None = None
+    data: list[DataSource] = []
 
 
 class Surroundings(BaseModel):
@@ -90,6 +104,7 @@ class RunSpec(Surroundings):
 
     `source_data`, `unlabelled_data` and `base_model` are where `spec.source_dataset`,
     `spec.unlabelled_dataset` and `spec.base.model` lie: each is given where the spec names one.
+    `finished` are other files of the base model, where it is extended.
     `live_model` is the one that the merchant uses today under this name, to be compared with.
     `resume_from` is an earlier attempt's checkpoint, its hash verified; a run that cannot use
     it starts anew and says so in an event. `name` and `job` are what the model's card calls them.
@@ -103,12 +118,16 @@ class RunSpec(Surroundings):
     source_data: DataSource | None = None
     unlabelled_data: DataSource | None = None
     base_model: BaseModelFile | None = None
+    finished: FinishedFiles | None = None
     live_model: BaseModelFile | None = None
     resume_from: Path | None = None
 
     @model_validator(mode="after")
     def _lies_somewhere(self) -> Self:
         base = self.spec.base
+        if (self.finished is None) == extends(self.spec):
+            text = "give it where the base model is extended, and only there"
+            raise PydanticCustomError("one_of_two", "{text}", {"text": text, "field": "finished"})
         named = {
             "source_data": self.spec.source_dataset,
             "unlabelled_data": self.spec.unlabelled_dataset,
@@ -125,3 +144,8 @@ class RunSpec(Surroundings):
         """The backbones of the catalogue that training may start from, one at least."""
         own = self.base_model
         return self.spec.base.named if own is None else [own.backbone]
+
+
+def extends(spec: JobSpec) -> bool:
+    """Tell whether a job adds labels to a finished model."""
+    return isinstance(spec.strategy, Prototype) and spec.strategy.extends

@@ -11,9 +11,10 @@ from core.refusals import NotFoundError
 from db.repositories import aliases, models
 from db.repositories.models import StoredFile
 from db.repositories.submissions import LABELS_FILE, WEIGHTS_FILE
+from regraft.contract import held_out
 from regraft.contract.catalog import BACKBONES
 from regraft.contract.errors import ErrorCode
-from worker.engine.runspec import BaseModelFile
+from worker.engine.runspec import BaseModelFile, FinishedFiles
 from worker.supervisor import outcome
 from worker.supervisor.attempt import Attempt
 from worker.supervisor.outcome import InterruptedRunError
@@ -35,6 +36,21 @@ def base_model(attempt: Attempt, model_id: str, param: str = "base.model") -> Ba
         failed = outcome.failed(attempt.claim, ErrorCode.NOT_FOUND, message, param)
         raise InterruptedRunError(failed) from error
     return BaseModelFile(backbone=model.backbone, weights=_local(attempt, file))
+
+
+def finished_files(attempt: Attempt, model_id: str) -> FinishedFiles:
+    """Return what else a run that extends a model reads of it, as far as it was kept.
+
+    Its datasets are added by whoever writes packs (`materialise`).
+    """
+    found: dict[str, Path] = {}
+    for field, name in (("metrics", "metrics.json"), ("predictions", held_out.FILE_NAME)):
+        with attempt.station.database.read() as session:
+            file = models.file_if_any(session, attempt.claim.tenant_id, model_id, name)
+        if file is not None:
+            found[field] = attempt.workspace / f"finished-{name}"
+            _compose(attempt, file, found[field])
+    return FinishedFiles(**found)
 
 
 def live_model(attempt: Attempt) -> BaseModelFile | None:

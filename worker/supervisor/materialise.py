@@ -14,14 +14,15 @@ from typing import Any
 
 from sqlalchemy import select
 
-from core.blobs import BlobCorruptError
+from core.blobs import BlobCorruptError, BlobNotFoundError
 from db.models import Image
+from db.repositories import submissions
 from regraft.contract.job import FromModel, JobSpec
 from regraft.contract.verdict import KEPT
 from worker.engine.packs import PACK_SUFFIX, NewImage, index_path, read_index, write_pack
-from worker.engine.runspec import DataSource, RunSpec
+from worker.engine.runspec import DataSource, FinishedFiles, RunSpec, extends
 from worker.supervisor.attempt import Attempt
-from worker.supervisor.base_model import base_model, live_model
+from worker.supervisor.base_model import base_model, finished_files, live_model
 from worker.supervisor.checkpoints import restored
 
 _PACK = f"images{PACK_SUFFIX}"
@@ -45,6 +46,9 @@ def run_spec(attempt: Attempt) -> RunSpec:
         source_data=data(spec.source_dataset),
         unlabelled_data=data(spec.unlabelled_dataset),
         base_model=base_model(attempt, base.model) if isinstance(base, FromModel) else None,
+        finished=_finished(attempt, base.model)
+        if isinstance(base, FromModel) and extends(spec)
+        else None,
         live_model=live_model(attempt),
         resume_from=restored(attempt),
         **surroundings(attempt),
@@ -64,6 +68,17 @@ def surroundings(attempt: Attempt) -> dict[str, Any]:
         "runtime": station.settings.runtime,
         "stages_features": True,
     }
+
+
+def _finished(attempt: Attempt, model_id: str) -> FinishedFiles:
+    """Return the files of a model to extend, and its datasets; one that is erased is left out."""
+    with attempt.station.database.read() as session:
+        named = submissions.learned_from(session, attempt.claim.tenant_id, model_id)
+    packs = []
+    for dataset_id in named:
+        with contextlib.suppress(BlobNotFoundError):
+            packs.append(DataSource(pack=pack_of(attempt, dataset_id)))
+    return finished_files(attempt, model_id).model_copy(update={"data": packs})
 
 
 def pack_of(attempt: Attempt, dataset_id: str) -> Path:

@@ -390,6 +390,20 @@ def test_models_are_promoted_and_rolled_back(run: Run, service: Standin) -> None
     assert "home-goods@old is gone" in run("models", "unalias", "home-goods", "old").out
 
 
+def test_labels_are_added_to_a_model(run: Run, service: Standin) -> None:
+    """A new product group would need a training of its own, and a body written by hand."""
+    model = "home-goods@production"
+    ran = run("models", "add-classes", model, "--dataset", DATASET, "--label", "teapot", "--follow")
+    assert ran.code == 0
+    assert f"regraft models download {service.model.id}" in ran.out
+    (sent,) = [one for one in service.seen if one.method == "POST"]
+    assert sent.path == f"/v1/models/{model}/classes"
+    body = {"dataset": DATASET, "label": "teapot", "test_dataset": None, "guard": "on"}
+    assert json.loads(sent.body) == body
+    run("models", "add-classes", model, "--dataset", DATASET, "--no-guard")
+    assert json.loads(service.seen[-1].body)["guard"] == "off"
+
+
 def test_models_are_deleted(run: Run, service: Standin) -> None:
     """A model in use is refused with the reason, not with a traceback."""
     refused = run("models", "delete", service.model.id, "--json")

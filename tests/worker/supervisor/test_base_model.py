@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from core.blobs import SHARED_SCOPE, BlobCorruptError
 from db.lifecycle.claim import claim
-from db.models import BlobChunk, FileSegment, Job, Model, ModelFile
+from db.models import BlobChunk, Dataset, FileSegment, Job, Model, ModelFile
 from db.repositories import aliases, jobs
 from db.repositories.aliases import Place
 from db.repositories.audit import OPERATOR
@@ -101,6 +101,35 @@ def test_a_run_finds_everything_it_names(
     assert spec.base_model is not None
     assert spec.base_model.weights.read_bytes() == b"".join(PARTS)
     assert acme.tenant_id in spec.base_model.weights.parts
+
+
+def test_what_is_extended_comes_with_what_it_learned_from(
+    database: Database, station: Station, acme: Merchant, begin: Begin, model: str
+) -> None:
+    """The new label could not be told from the known ones, whose images lie elsewhere."""
+    blob = station.blobs.put_bytes(acme.tenant_id, b"{}")
+    owner = {"tenant_id": acme.tenant_id, "model_id": model}
+    with database.write() as session:
+        name = "predictions.json"
+        session.add(ModelFile(**owner, name=name, size=blob.size, sha256=blob.sha256))
+        session.flush()
+        place = {"scope": acme.tenant_id, "blob_sha256": blob.sha256, "offset": 0, "length": 2}
+        session.add(FileSegment(**owner, file_name=name, seq=0, **place))
+    pots = ready_dataset(database, acme.tenant_id, 5, labels=("pot",))
+    with database.write() as session:
+        counted = [{"name": "pot", "num_images": 5}]
+        session.execute(update(Dataset).where(Dataset.id == pots).values(classes=counted))
+    strategy = {"type": "prototype", "extends": True}
+    spec = run_spec(begin(dataset=pots, base={"model": model}, strategy=strategy))
+    assert spec.finished is not None
+    assert spec.finished.metrics is None
+    assert spec.finished.predictions is not None
+    assert spec.finished.predictions.read_bytes() == b"{}"
+    (learned,) = spec.finished.data
+    assert learned.pack is not None
+    assert len(read_index(learned.pack)) == 2
+    assert spec.data.pack is not None
+    assert len(read_index(spec.data.pack)) == 5
 
 
 def test_what_a_run_reads_stays_on_this_host_until_it_ends(begin: Begin, model: str) -> None:

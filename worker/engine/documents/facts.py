@@ -37,7 +37,9 @@ class Facts(NamedTuple):
     def others(self) -> list[tuple[str, Metrics]]:
         """What was measured of other models on the held-out images."""
         transfer = self.trained.transfer
+        extension = transfer.extension
         parts = (
+            ("known labels, before the new ones", extension.before if extension else None),
             ("frozen backbone with a linear head", transfer.baseline),
             ("trained from scratch", transfer.from_scratch),
             ("the model live until now", transfer.live_model),

@@ -1,0 +1,1 @@
+"""Adding labels to a finished model: its head stays, rows for the new labels are put beside it."""
