@@ -20,11 +20,11 @@ from benchmarks.quality.measuring import Row, Todo, measured, opened, say
 from benchmarks.quality.sets import ImageSet
 from regraft.contract.strategies import AnyStrategy, Dann, FineTuning
 from worker.engine.strategies import STRATEGIES
+from worker.engine.strategies.planner.trials import MIN_HELD
 
 _NUM_EACH = (1, 3, 5, 10, 20, 50, 100)
 _FEW, _MANY_DRAWS, _DRAWS = 5, 10, 5  # decisions: at least 10 draws up to 5 images, 5 above
 _TUNED_DRAWS = 3  # minutes each
-_MIN_TUNED_BY_AUTO = 150  # images: with fewer auto trains no backbone, see docs/transfer.md
 _STRONG = "dann_strong"  # aligns what has no counterpart: the published negative transfer
 _ANY: TypeAdapter[AnyStrategy] = TypeAdapter(AnyStrategy)
 
@@ -111,8 +111,11 @@ def _points(strategy: AnyStrategy, table: Table, images: ImageSet) -> Iterator[t
     counts = Counter(one.label for one in images.pool)
     num_classes = len(counts)
     for num_each in (one for one in _NUM_EACH if one <= min(counts.values())):
-        enough = strategy.type == "auto" and num_each * num_classes >= _MIN_TUNED_BY_AUTO
-        is_slow = isinstance(strategy, FineTuning) or (enough and table.is_tuned)
+        # With one image of each class auto trains where there is a source (ADR 0017).
+        can_tell = num_each * num_classes >= MIN_HELD if num_each > 1 else bool(images.source)
+        is_slow = isinstance(strategy, FineTuning) or (
+            strategy.type == "auto" and can_tell and table.is_tuned
+        )
         if not is_slow or num_each in images.tuned_at:
             yield num_each, is_slow
 

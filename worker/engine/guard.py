@@ -10,13 +10,16 @@ import torch
 from torch import Tensor
 
 from regraft.contract.metrics import Candidate, Gain, Guard
+from regraft.contract.strategies import Coral, Dann, InstanceWeighting, Mmd
 from worker.engine import evaluate
 from worker.engine.adapted import Adapted
 from worker.engine.context import Context, Silent
 from worker.engine.data import Image
 from worker.engine.strategies import STRATEGIES, Fitted, Task
 from worker.engine.strategies.linear_probe import frozen_head
-from worker.engine.strategies.planner.choice import is_safe
+from worker.engine.strategies.planner.choice import is_safe, pooled
+
+_USE_SOURCE = {one.model_fields["type"].default for one in (Coral, Mmd, Dann, InstanceWeighting)}
 
 
 class Held(NamedTuple):
@@ -68,7 +71,8 @@ def guarded(task: Task, contest: Contest, held_out: Held, context: Context) -> G
     again without each fold of the training images. A fine-tuned backbone costs too much for
     that and is judged on the held-out images, or without these on one fold by a second training.
     A strategy that compares with the frozen head by itself is believed, except for a fine-tuned
-    backbone where there are held-out images: these had no part in its choice.
+    backbone where there are held-out images: these had no part in its choice, and count with
+    the images that it was chosen by. What nothing was compared for must not do worse on them.
     """
     strategy, decided = contest.asked.type, contest.fitted.decision
     if decided is not None and (_is_only_head(contest) or not held_out.images):
@@ -80,8 +84,10 @@ def guarded(task: Task, contest: Contest, held_out: Held, context: Context) -> G
             "head is delivered."
         )
         decision = Guard(decision="baseline_delivered", reason=reason)
-    else:
+    elif decided is None:
         decision = _decision(strategy, rows)
+    else:
+        decision = _confirmed(strategy, decided, rows, contest)
     if decision.decision == "delivered":
         return _as_asked(contest, decision)
     context.event(decision.reason, "warn", decision=decision.decision)
@@ -148,22 +154,50 @@ def _decision(strategy: str, rows: _Rows) -> Guard:
     )
 
 
+def _confirmed(strategy: str, decided: Guard, rows: _Rows, contest: Contest) -> Guard:
+    """Judge what a strategy has decided by held-out images as well."""
+    gain = evaluate.gain(rows.labels, rows.adapted, rows.frozen)
+    count = len(rows.labels)
+    if decided.gain is None or decided.num_images is None:
+        is_delivered = gain.points >= 0
+        found = f"{decided.reason} {_counted(strategy, rows, gain)}"
+    else:
+        gain = pooled(decided.gain, decided.num_images, gain, count)
+        count += decided.num_images
+        chosen = next((one.strategy for one in contest.fitted.candidates if one.chosen), strategy)
+        is_delivered = is_safe(gain, uses_source=chosen in _USE_SOURCE)
+        low, high = gain.interval
+        found = (
+            f"{decided.reason} With the {len(rows.labels)} held-out images, over {count} in all: "
+            f"{gain.points:+.1f} points (95% interval {low:+.1f} to {high:+.1f})."
+        )
+    return Guard(
+        decision="delivered" if is_delivered else "baseline_delivered",
+        reason=found if is_delivered else f"{found} So the frozen head is delivered.",
+        gain=gain,
+        num_images=count,
+        compared_on=rows.compared_on,
+    )
+
+
 def _reason(strategy: str, rows: _Rows, gain: Gain) -> str:
+    found = _counted(strategy, rows, gain)
+    if is_safe(gain) and rows.compared_on == "validation":
+        return f"{found} The same images serve as validation, so that figure is flattered a little."
+    if is_safe(gain):
+        return found
+    if gain.interval[1] < 0:
+        return f"{found} It is worse, so the frozen head is delivered."
+    return f"{found} That is no safe gain, so the frozen head is delivered."
+
+
+def _counted(strategy: str, rows: _Rows, gain: Gain) -> str:
     where = "held-out images" if rows.compared_on == "validation" else "training images left out"
     adapted, frozen = (
         int((logits.argmax(dim=1) == rows.labels).sum()) for logits in (rows.adapted, rows.frozen)
     )
     low, high = gain.interval
-    found = (
+    return (
         f"Of {len(rows.labels)} {where}, {strategy} names {adapted} right and the frozen head "
-        f"{frozen}: {gain.points:+.1f} points (95% interval {low:+.1f} to {high:+.1f})"
+        f"{frozen}: {gain.points:+.1f} points (95% interval {low:+.1f} to {high:+.1f})."
     )
-    if is_safe(gain) and rows.compared_on == "validation":
-        return (
-            f"{found}. The same images serve as validation, so that figure is flattered a little."
-        )
-    if is_safe(gain):
-        return f"{found}."
-    if high < 0:
-        return f"{found}. It is worse, so the frozen head is delivered."
-    return f"{found}. That is no safe gain, so the frozen head is delivered."

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from regraft.contract.strategies import PartialFinetune, Prototype
+from regraft.contract.metrics import Gain, Guard
+from regraft.contract.strategies import AutoStrategy, PartialFinetune, Prototype
 from tests.worker.engine.conftest import SAMPLES, MakeSpec
 from tests.worker.engine.recorder import Recorder
 from tests.worker.engine.tasks import task_of
@@ -117,6 +118,42 @@ def test_without_any_image_to_compare_on_the_frozen_head_stays(whole: Task) -> N
     _is_the_baseline(found, baseline)
     assert found.decision.gain is None
     assert "no images to compare" in found.decision.reason
+
+
+def test_held_out_images_count_with_those_that_a_choice_was_made_by(whole: Task) -> None:
+    """A handful of held-out images would undo every fine-tuning that hundreds have chosen."""
+    task, held = _half(whole, even=True), _held(_half(whole, even=False))
+    baseline = frozen_head(task, Context())
+    tuned = _as_tuned(baseline)  # on the held-out images just as good
+
+    def decided(points: float, low: float) -> Guarded:
+        gain = Gain(points=points, interval=(low, 2 * points - low))
+        guard = Guard(decision="delivered", reason="It gained.", gain=gain, num_images=240)
+        contest = Contest(task, AutoStrategy(), tuned._replace(decision=guard), baseline)
+        return guarded(task, contest, held, Recorder())
+
+    kept = decided(10.0, 4.0)
+    assert kept.decision.decision == "delivered"
+    assert kept.decision.num_images == 240 + len(held.images)
+    assert kept.decision.gain is not None
+    assert 0 < kept.decision.gain.points < 10
+    _is_the_baseline(decided(1.0, -8.0), baseline)
+
+
+def test_what_was_chosen_unseen_must_not_do_worse_on_held_out_images(whole: Task) -> None:
+    """Experience with other images would be believed against the merchant's own."""
+    task, held = _half(whole, even=True), _held(_half(whole, even=False))
+    baseline, unseen = frozen_head(task, Context()), Guard(decision="delivered", reason="Unseen.")
+    good, bad = (_as_tuned(one)._replace(decision=unseen) for one in (baseline, _misled_by(task)))
+    found = guarded(task, Contest(task, AutoStrategy(), good, baseline), held, Recorder())
+    assert found.decision.decision == "delivered"
+    found = guarded(task, Contest(task, AutoStrategy(), bad, baseline), held, Recorder())
+    _is_the_baseline(found, baseline)
+    assert "So the frozen head is delivered" in found.decision.reason
+
+
+def _misled_by(task: Task) -> Fitted:
+    return _misled(task, None, Context())
 
 
 def test_leaving_a_fold_out_keeps_the_others_for_cross_validation(whole: Task) -> None:

@@ -14,6 +14,7 @@ from worker.engine.adapted import Adapted, LeftOut
 from worker.engine.context import Context
 from worker.engine.strategies.base import Fitted, Task
 from worker.engine.strategies.planner import choice, trials
+from worker.engine.strategies.planner.experience import trained_unseen
 from worker.engine.strategies.planner.heads import Judged, judged_heads, knows_by_source
 from worker.engine.strategies.planner.shift import proxy_a_distance
 from worker.engine.strategies.planner.trials import Halving, Trial
@@ -32,13 +33,16 @@ def auto(task: Task, options: AutoStrategy, context: Context) -> Fitted:
     found = _tuned(task, options, context)
     gain = None if found.winner is None else _gain(found.winner, frozen, task)
     words = f"{shift}{_tried(heads, labels)}"
-    if found.winner is not None and gain is not None and choice.is_safe(gain):
+    if found.winner is not None and gain is not None and _is_safe(gain, found.winner):
         fitted = trials.trained(task, found.winner, context)
         listed = _with_tuned(found.winner, found, choice.candidates(heads, frozen, labels), task)
         probe = next(one for one in heads if one.name == "linear_probe")
         count = int(found.winner.judged.sum())
         decision = _guard(_gain(found.winner, probe, task), count, found.winner.way.options.type)
         return Fitted(fitted.model, listed, f"{words} {fitted.explanation}", decision)
+    unseen = None if options.fine_tuning == "off" else trained_unseen(task, context)
+    if unseen is not None:
+        return _by_experience(unseen, choice.candidates(heads, frozen, labels), words)
     left_out = LeftOut(frozen.logits, labels) if len(labels) else None
     model = Adapted(task.backbone, frozen.head, task.features, is_frozen=True, left_out=left_out)
     listed = [*choice.candidates(heads, frozen, labels), *_dropped(found, gain, task)]
@@ -61,6 +65,26 @@ def _tuned(task: Task, options: AutoStrategy, context: Context) -> Halving:
     if options.fine_tuning == "off":
         return Halving(None, [], "it was switched off.")
     return trials.halved(task, context)
+
+
+def _is_safe(gain: Gain, winner: Trial) -> bool:
+    return choice.is_safe(gain, uses_source=winner.way.options.uses_source)
+
+
+def _by_experience(unseen: Fitted, heads: Sequence[Candidate], words: str) -> Fitted:
+    """Return a model that nothing was compared with, and say why it is taken all the same."""
+    reason = (
+        "nothing to compare on, and where so few images were measured it gained over every head "
+        "(docs/transfer.md)"
+    )
+    passed = {"chosen": False, "reason": "nothing to compare on"}
+    listed = [
+        *(one.model_copy(update=passed) for one in heads),
+        *(one.model_copy(update={"reason": reason}) for one in unseen.candidates),
+    ]
+    decision = Guard(decision="delivered", reason=f"{unseen.candidates[0].strategy}: {reason}.")
+    sentence = f"{words} {unseen.explanation} It was chosen by experience: {reason}."
+    return Fitted(unseen.model, listed, sentence, decision)
 
 
 def _gain(winner: Trial, frozen: Judged, task: Task) -> Gain:

@@ -18,7 +18,7 @@ from worker.engine.context import Context, RunCancelledError
 from worker.engine.data import load
 from worker.engine.failures import EngineError
 from worker.engine.runspec import DataSource
-from worker.engine.strategies import STRATEGIES, Fitted, Task
+from worker.engine.strategies import STRATEGIES, Fitted, Source, Task
 from worker.engine.strategies.planner import choice, trials
 from worker.engine.tuned import TunedFeatures
 
@@ -91,8 +91,66 @@ def test_a_source_of_the_same_labels_is_weighed_and_its_distance_told(task: Task
 
 def test_too_few_images_to_tell_are_not_spent_on_fine_tuning(task: Task) -> None:
     """Minutes would be spent on a comparison that ends in chance."""
-    fitted = _fit(task, AutoStrategy())
-    assert f"12 images held back could not tell; {trials.MIN_HELD} can" in fitted.explanation
+    fitted = _fit(task.where(torch.arange(len(task.images)) < 24), AutoStrategy())
+    assert f"24 images left out could not tell; {trials.MIN_HELD} can" in fitted.explanation
+
+
+def test_where_one_fold_is_too_small_all_images_tell(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty images would train no backbone, although all of them together can tell a gain."""
+    monkeypatch.setattr(trials, "_LADDERS", ((1,),))
+    recorder = Recorder()
+    found = trials.halved(task, recorder)
+    assert _num_judged(found) == len(task.images) == 60
+    assert [int(one.judged.sum()) for one in found.dropped] == [60, 60]
+
+
+def test_a_ladder_is_as_dear_as_its_folds_are_many() -> None:
+    """A job would run over its limit by the number of folds."""
+    costs = [(way, 1.0) for way in trials._WAYS]
+    assert trials._affordable(costs, 1, 200.0) == (3, 6, 12)
+    assert trials._affordable(costs, 5, 200.0) == (1, 2, 4)
+    assert trials._affordable(costs, 5, 20.0) is None
+
+
+def test_one_photo_of_each_class_is_drawn_to_a_source_that_knows_them(
+    task: Task, backbone: Backbone
+) -> None:
+    """What gained most wherever it was measured would be left for a head from one photo each."""
+    few, source = _one_each(task, backbone)
+    recorder = Recorder()
+    fitted = _fit(few._replace(source=source), AutoStrategy(), recorder)
+    (taken,) = [one for one in fitted.candidates if one.chosen]
+    assert taken.strategy == "mmd"
+    assert taken.score is None
+    assert "experience" in fitted.explanation
+    assert fitted.model.backbone.module is not few.backbone.module
+    assert fitted.decision is not None
+    assert fitted.decision.gain is None
+    assert not _tuned(_fit(few._replace(source=source), HEADS))
+    assert not _tuned(_fit(few._replace(source=source, seconds=0.01), AutoStrategy()))
+    assert not _tuned(_fit(few, AutoStrategy()))
+
+
+def test_a_source_whose_labels_mean_something_else_is_not_drawn_near(
+    task: Task, backbone: Backbone
+) -> None:
+    """Nothing is compared there: labels that mislead would make the model, unseen."""
+    few, source = _one_each(task, backbone)
+    misled = source._replace(labels=(source.labels + 1) % len(source.names))
+    assert not _tuned(_fit(few._replace(source=misled), AutoStrategy()))
+
+
+def _one_each(task: Task, backbone: Backbone) -> tuple[Task, Source]:
+    """Return the task with one image of each class and no fold, and a source of its classes."""
+    real = backbone._replace(record=backbone.record._replace(input_size=32, resize=36))
+    task = task._replace(backbone=real, features=TunedFeatures(real, Recorder()))
+    first = [task.labels.tolist().index(number) for number in range(task.num_classes)]
+    kept = torch.zeros(len(task.images)).index_fill(0, torch.tensor(first), 1).bool()
+    few = task.where(kept)
+    images = load(DataSource(folder=SAMPLES / "target-test"))[::5]
+    return few._replace(folds=torch.full_like(few.folds, -1)), source_of(images)
 
 
 def test_halving_drops_the_worse_and_goes_on_with_the_better(
@@ -171,7 +229,7 @@ def test_the_winner_alone_is_trained_with_the_checkpoints_of_the_run(
     """A trial's checkpoint would be resumed from as if it were the model's."""
     monkeypatch.setattr(trials, "MIN_HELD", 8)
     monkeypatch.setattr(trials, "_LADDERS", ((1,),))
-    monkeypatch.setattr(choice, "is_safe", lambda _gain: True)
+    monkeypatch.setattr(choice, "is_safe", lambda _gain, **_: True)
     recorder = Recorder()
     files = CheckpointFiles(task.workspace / "checkpoints", {}, None, recorder)
     fitted = _fit(task._replace(checkpoints=files), AutoStrategy(), recorder)

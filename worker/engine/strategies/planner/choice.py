@@ -3,6 +3,7 @@
 May import torch, the contract and the engine's own modules.
 """
 
+import math
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -15,9 +16,31 @@ from worker.engine.strategies.planner.heads import Judged
 MARGIN = 1.0  # points that a delivered model may lack to the frozen head, with 97.5% confidence
 
 
-def is_safe(gain: Gain) -> bool:
-    """Tell whether a gain is one, and excludes a loss of more than `MARGIN`."""
+def is_safe(gain: Gain, *, uses_source: bool = False) -> bool:
+    """Tell whether a gain is one, and excludes a loss of more than `MARGIN`.
+
+    A model that learned from a source as well needs no more than one standard error above 0.
+    """
+    if uses_source and _is_sure(gain, 1 / Z95):
+        return True
     return gain.points > 0 and gain.interval[0] >= -MARGIN
+
+
+def _is_sure(gain: Gain, share: float = 1.0) -> bool:
+    """Tell whether a gain's interval, narrowed to a `share` of it, lies above 0."""
+    return gain.points + share * (gain.interval[0] - gain.points) > 0
+
+
+def pooled(first: Gain, num_first: int, second: Gain, num_second: int) -> Gain:
+    """Return the gain on both sets of images together, from the gain on each."""
+    shares = num_first / (num_first + num_second), num_second / (num_first + num_second)
+    pairs = list(zip(shares, (first, second), strict=True))
+    points = sum(share * one.points for share, one in pairs)
+    low, high = (
+        math.hypot(*(share * (one.interval[side] - one.points) for share, one in pairs))
+        for side in (0, 1)
+    )
+    return Gain(points=points, interval=(points - low, points + high))
 
 
 def chosen(heads: Sequence[Judged], labels: Tensor) -> Judged:
@@ -33,8 +56,7 @@ def chosen(heads: Sequence[Judged], labels: Tensor) -> Judged:
         if not len(labels):
             break
         gain = evaluate.gain(labels, one.logits, best.logits)
-        share = 1 / Z95 if one.uses_source else 1.0
-        if gain.points + share * (gain.interval[0] - gain.points) > 0:
+        if _is_sure(gain, 1 / Z95 if one.uses_source else 1.0):
             best = one
     return best
 

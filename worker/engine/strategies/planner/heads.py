@@ -118,18 +118,24 @@ def _weighted_source(task: Task, context: Context) -> Judged:
 
 
 def knows_by_source(task: Task) -> bool:
-    """Tell whether a head of the source's images alone names most of the target's right.
+    """Tell whether a head of the source's images alone names most of the target's right."""
+    return named_by_source(task) > _MOST
 
-    None of these was shown to it, so this can be told where no image can be left out.
+
+def named_by_source(task: Task) -> float:
+    """Return the share of the target's images that a head of the source's alone names right.
+
+    None of these was shown to it, so this can be told where no image can be left out. 0 without
+    a source that shares labels.
     """
     if task.source is None:
-        return False
+        return 0.0
     shared = shared_part(task.source, task.names)
     if not len(shared.labels):
-        return False
+        return 0.0
     solved = LeastSquares(task.features.of(shared.images), shared.labels, task.num_classes)
     logits = solved.head(DEFAULT_STRENGTH).logits(task.features.of(task.images))
-    return float((logits.argmax(dim=1) == task.labels).double().mean()) > _MOST
+    return float((logits.argmax(dim=1) == task.labels).double().mean())
 
 
 def _of(fitted: Fitted, task: Task, name: str, settings: Settings, started: float) -> Judged:

@@ -86,38 +86,51 @@ def halved(task: Task, context: Context) -> Halving:
     """Return the best way to fine-tune, by successive halving (Jamieson & Talwalkar 2016).
 
     All are trained for a few epochs without one fold; the better half, by that fold's images,
-    goes on to twice the epochs. The longest ladder is climbed whose cost, as a few steps
-    measure it, fits in half of the task's time together with the last training. What is left of
-    that half has the winner judged on the other folds too, each by a training without it.
+    goes on to twice the epochs. Where one fold is too small to tell, all are trained without
+    each fold in turn, and judged by the images of all. The longest ladder is climbed whose
+    cost, as a few steps measure it, fits in half of the task's time together with the last
+    training. What is left of that half has the winner judged on the other folds too.
     """
     started = time.perf_counter()
-    count = int((task.folds == HELD_FOLD).sum())
-    if count < MIN_HELD:
-        why = f"{count} images held back could not tell"
+    judges = _judges(task)
+    if not judges:
+        why = f"{int((task.folds >= 0).sum())} images left out could not tell"
         return Halving(None, [], f"{why}; {MIN_HELD} can.")
     costs = [(way, _cost(task, way, Silent(context))) for way in _ways(task)]
-    ladder = _affordable(costs, task.seconds)
+    ladder = _affordable(costs, len(judges), task.seconds)
     if ladder is None:  # a large source costs what the target's own images may still be worth
         costs = [one for one in costs if one[0] in _WAYS]
-        ladder = _affordable(costs, task.seconds)
+        ladder = _affordable(costs, len(judges), task.seconds)
     if ladder is None or context.should_stop():
         return Halving(None, [], "there is not enough time for it.")
     ways = [way for way, _ in costs]
-    found = _climbed(task, ways, ladder, context)
+    found = _climbed(task, ways, ladder, judges, context)
     if found.winner is None:
         return found
     ends = None if task.seconds is None else started + task.seconds / 2
     return found._replace(winner=_checked(task, found.winner, ends, context))
 
 
+def _judges(task: Task) -> Sequence[int]:
+    """Return the folds that ways are judged on: one that is large enough, or all; or none."""
+    if int((task.folds == HELD_FOLD).sum()) >= MIN_HELD:
+        return (HELD_FOLD,)
+    return _folds(task) if int((task.folds >= 0).sum()) >= MIN_HELD else ()
+
+
+def _folds(task: Task) -> Sequence[int]:
+    return sorted(set(task.folds.tolist()) - {-1})
+
+
 def _checked(task: Task, trial: Trial, ends: float | None, context: Context) -> Trial:
     """Judge a trial by the other folds, while there is time for that and its last training."""
-    each = trial.seconds
-    for fold in sorted(set(task.folds.tolist()) - {-1, HELD_FOLD}):
+    judged = set(task.folds[trial.judged].tolist())
+    each = trial.seconds / len(judged)
+    for fold in (one for one in _folds(task) if one not in judged):
         is_late = ends is not None and time.perf_counter() + 2 * each > ends
         if is_late or context.should_stop():
             break
-        more = _trial(task, fold, trial.way, trial.epochs, context)
+        more = _trial(task, (fold,), trial.way, trial.epochs, context)
         if more is None:
             break
         trial = trial.with_fold(more)
@@ -152,22 +165,35 @@ def _cost(task: Task, way: Way, context: Context) -> float:
     return (time.perf_counter() - started) / int(few.sum()) * longest
 
 
+def is_affordable(task: Task, way: Way, epochs: int, context: Context) -> bool:
+    """Tell whether one training on all images fits in half of the task's time."""
+    if task.seconds is None:
+        return True
+    return _cost(task, way, Silent(context)) * epochs <= task.seconds / 2
+
+
 def _affordable(
-    costs: Sequence[tuple[Way, float]], seconds: float | None
+    costs: Sequence[tuple[Way, float]], num_judges: int, seconds: float | None
 ) -> tuple[int, ...] | None:
     """Return the longest ladder whose trainings, the last one on all images, fit in the time."""
     found = sorted(cost for _, cost in costs)
     for ladder in _LADDERS:
         needed, count = found[-1] * ladder[-1], len(found)
         for epochs in ladder:
-            needed += sum(found[-count:]) * epochs
+            needed += sum(found[-count:]) * epochs * num_judges
             count = (count + 1) // 2
         if seconds is None or needed <= seconds / 2:
             return ladder
     return None
 
 
-def _climbed(task: Task, ways: Sequence[Way], ladder: tuple[int, ...], context: Context) -> Halving:
+def _climbed(
+    task: Task,
+    ways: Sequence[Way],
+    ladder: tuple[int, ...],
+    judges: Sequence[int],
+    context: Context,
+) -> Halving:
     standing, dropped = ways, list[Trial]()
     tried: list[Trial] = []
     for epochs in ladder:
@@ -176,7 +202,7 @@ def _climbed(task: Task, ways: Sequence[Way], ladder: tuple[int, ...], context: 
         tried = [
             found
             for way in standing
-            if (found := _trial(task, HELD_FOLD, way, epochs, context)) is not None
+            if (found := _trial(task, judges, way, epochs, context)) is not None
         ]
         if not tried:
             return Halving(None, dropped, "every training diverged.")
@@ -193,18 +219,21 @@ def _rank(one: Trial, labels: Tensor) -> tuple[int, float]:
     return -one.right(labels), float(torch.nn.functional.cross_entropy(logits, truth))
 
 
-def _trial(task: Task, fold: int, way: Way, epochs: int, context: Context) -> Trial | None:
-    """Train without a fold and ask about its images; null where training diverged."""
+def _trial(
+    task: Task, judges: Sequence[int], way: Way, epochs: int, context: Context
+) -> Trial | None:
+    """Train without each of these folds in turn and ask about its images; null if one diverged."""
     started = time.perf_counter()
-    judged = task.folds == fold
-    try:
-        rest = _for(task.without(fold), epochs)
-        fitted = way.strategy(rest, way.options, Silent(context))
-    except EngineError as error:
-        context.event(f"Tried {way.options.type} for {epochs} epochs: {error.message}", "warn")
-        return None
     logits = torch.zeros(len(task.images), task.num_classes)
-    logits[judged] = fitted.model.logits(task.where(judged).images)
+    for fold in judges:
+        held = task.folds == fold
+        try:
+            fitted = way.strategy(_for(task.without(fold), epochs), way.options, Silent(context))
+        except EngineError as error:
+            context.event(f"Tried {way.options.type} for {epochs} epochs: {error.message}", "warn")
+            return None
+        logits[held] = fitted.model.logits(task.where(held).images)
+    judged = torch.isin(task.folds, torch.tensor(judges))
     trial = Trial(way, epochs, judged, logits, time.perf_counter() - started)
     share = trial.right(task.labels) / int(judged.sum())
     context.event(

@@ -1,10 +1,13 @@
 """The simplest head is taken unless another one surely beats it."""
 
+import pytest
 import torch
 from torch import Tensor
 
+from regraft.contract.metrics import Gain
+from worker.engine import evaluate
 from worker.engine.head import Head
-from worker.engine.strategies.planner.choice import chosen
+from worker.engine.strategies.planner.choice import chosen, is_safe, pooled
 from worker.engine.strategies.planner.heads import Judged
 
 LABELS = torch.zeros(100, dtype=torch.int64)
@@ -40,3 +43,29 @@ def test_without_images_the_first_is_taken() -> None:
     none = torch.zeros(0, dtype=torch.int64)
     one = _judged("simple", 80)._replace(logits=torch.zeros(0, 2))
     assert _taken(one, one._replace(name="other"), labels=none) == "simple"
+
+
+def test_a_model_with_a_source_is_safe_on_one_standard_error() -> None:
+    """What gains eight points of fifty images could never be delivered."""
+    better = Gain(points=8.0, interval=(-6.0, 22.0))
+    assert is_safe(better, uses_source=True)
+    assert not is_safe(better)
+    assert not is_safe(Gain(points=8.0, interval=(-9.0, 25.0)), uses_source=True)
+    assert is_safe(Gain(points=0.5, interval=(-0.9, 1.9)), uses_source=True)
+
+
+def test_gains_on_two_sets_of_images_count_as_on_both_together() -> None:
+    """Ten held-out images would overrule two hundred that were left out."""
+    labels = torch.zeros(300, dtype=torch.int64)
+    chance = torch.Generator().manual_seed(0)
+    first, second = (
+        torch.rand(300, 2, generator=chance) - torch.tensor([0.0, x]) for x in (0.3, 0.2)
+    )
+    whole = evaluate.gain(labels, first, second)
+    parts = [
+        evaluate.gain(labels[part], first[part], second[part])
+        for part in (slice(200), slice(200, 300))
+    ]
+    found = pooled(parts[0], 200, parts[1], 100)
+    assert found.points == pytest.approx(whole.points)
+    assert found.interval == pytest.approx(whole.interval, abs=0.5)
