@@ -20,16 +20,20 @@ from benchmarks.chaos.merchants import Shop
 from benchmarks.chaos.options import Options
 from benchmarks.chaos.plan import plan
 from benchmarks.chaos.recovery import Recovery, percentile, recoveries
+from benchmarks.chaos.telling import Audience, everything_is_told
 from core.queues import INGEST_CLASS
 from db.models import Job
 from regraft.client import Client
 from regraft.contract.status import TERMINAL
 from tests.support.jobs import wait_for
 from tests.support.merchants import Merchant, create
+from tests.support.receiver import receiver
+from tests.support.webhooks import waiting
 
 _NAMES = ("Acme Home Goods", "Zenith Electronics", "Nadir Garden")
 _TICK_SECONDS = 0.02
 _QUIET_SECONDS = 150.0
+_TOLD_SECONDS = 60.0
 _SETTLE_SECONDS = 30.0
 _SAMPLES = Path(__file__).parents[2] / "samples" / "objects" / "target"
 _STALE = re.compile(r"refused: stale fence|attempt abandoned")
@@ -39,13 +43,17 @@ def run(options: Options) -> dict[str, Any]:
     """Run one campaign and return its line; `breaches` is empty if all went well."""
     options.home.mkdir(parents=True, exist_ok=True)
     journal = Journal()
-    with cluster(options) as service:
+    with cluster(options) as service, receiver() as told:
         shops = _shops(options, service, journal)
+        audience = Audience(told, options.seed)
+        audience.join(service.database, [shop.merchant for shop in shops])
         able = Availability(service, (LIGHT, REAL, INGEST_CLASS))
         with _at_work(service, shops, able):
-            _storm(options, service, journal, shops)
+            _storm(options, service, journal, shops, audience)
         breaches = [*_until_quiet(service, journal), *_verdict(options, service, journal)]
-        return _line(options, service, journal, able, breaches)
+        with service.database.read() as session:
+            breaches += everything_is_told(session, told.heard)
+        return {**_line(options, service, journal, able, breaches), "calls": len(told.heard)}
 
 
 def _shops(options: Options, service: Cluster, journal: Journal) -> list[Shop]:
@@ -85,7 +93,9 @@ def _at_work(service: Cluster, shops: list[Shop], able: Availability) -> Iterato
             time.sleep(_TICK_SECONDS)
 
 
-def _storm(options: Options, service: Cluster, journal: Journal, shops: list[Shop]) -> None:
+def _storm(
+    options: Options, service: Cluster, journal: Journal, shops: list[Shop], audience: Audience
+) -> None:
     """Inject what is planned, keep the processes up, and heal everything at the end."""
 
     def storm() -> None:
@@ -99,8 +109,10 @@ def _storm(options: Options, service: Cluster, journal: Journal, shops: list[Sho
         while planned and planned[0].at <= spent:
             injector.inject(planned[0].fault, planned.pop(0).draw)
         injector.heal()
+        audience.tend()
         service.keep_up()
         time.sleep(_TICK_SECONDS)
+    audience.heal()
     injector.heal(everything=True)
     service.keep_up()
 
@@ -117,11 +129,16 @@ def _until_quiet(service: Cluster, journal: Journal) -> Iterator[str]:
     def strays() -> list[str]:
         return list(oracle.nothing_is_left(service, journal))
 
-    for left, seconds in ((open_jobs, _QUIET_SECONDS), (strays, _SETTLE_SECONDS)):
+    def untold() -> int:
+        service.keep_up()
+        return waiting(service.database)
+
+    parts = ((open_jobs, _QUIET_SECONDS), (untold, _TOLD_SECONDS), (strays, _SETTLE_SECONDS))
+    for left, seconds in parts:
         try:
             wait_for(partial(_is_over, left), seconds)
         except TimeoutError:
-            yield f"not quiet after {seconds:g} s"
+            yield f"not quiet after {seconds:g} s: {left.__name__}"
 
 
 def _is_over(left: Callable[[], object]) -> bool:

@@ -67,7 +67,7 @@ class Shop(threading.Thread):
         in_flight: int,
     ) -> None:
         super().__init__(name=merchant.name, daemon=True)
-        self._merchant = merchant
+        self.merchant = merchant
         self._datasets = datasets
         self._ports = ports
         self._journal = journal
@@ -128,7 +128,7 @@ class Shop(threading.Thread):
         self._count += 1
         spec: dict[str, object] = {
             "dataset": self._datasets[pool],
-            "name": f"{self._merchant.name} {self._count}",
+            "name": f"{self.merchant.name} {self._count}",
             "priority": self._dice.choice((0, 0, 0, 5)),
         }
         if pool == LIGHT:
@@ -143,7 +143,7 @@ class Shop(threading.Thread):
     def _upload(self) -> None:
         """Upload a small dataset until it is answered for; now and then say it once more."""
         self._count += 1
-        body = _form(f"{self._merchant.name} {self._count}", _photos(self._count))
+        body = _form(f"{self.merchant.name} {self._count}", _photos(self._count))
         key = uuid.uuid4().hex
         first = self._insist("/v1/datasets", body, key)
         if first is not None and self._dice.random() < _REPEATED_SHARE:
@@ -158,7 +158,7 @@ class Shop(threading.Thread):
             answer = self._ask("POST", path, body, key, pool)
             if answer is not None and answer.status == _ACCEPTED:
                 found = str(answer.body["id"])
-                self._journal.acknowledge(found, self._merchant.tenant_id)
+                self._journal.acknowledge(found, self.merchant.tenant_id)
                 return found
             if answer is not None and answer.status not in {_LIMITED, _UNAVAILABLE}:
                 self._journal.refuse(f"POST {path}", answer.status)
@@ -232,7 +232,7 @@ class Shop(threading.Thread):
         self, method: str, path: str, body: Body = _NOTHING, key: str = "", pool: str = LIGHT
     ) -> Answer | None:
         """Send one request on a connection of its own; None where no answer came."""
-        headers = {**self._merchant.headers, "Content-Type": body.kind}
+        headers = {**self.merchant.headers, "Content-Type": body.kind}
         if key:
             headers["Idempotency-Key"] = key
         connection = http.client.HTTPConnection("127.0.0.1", self._ports[pool], timeout=_TIMEOUT)

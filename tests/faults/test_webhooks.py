@@ -36,19 +36,27 @@ def bad() -> Iterator[Receiver]:
         yield made
 
 
+@pytest.fixture(params=["stage", "postgres_stage"])
+def either(request: pytest.FixtureRequest) -> Scene:
+    """The service on each database."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Scene)
+    return found
+
+
 @pytest.fixture(autouse=True)
-def _listening(stage: Scene, good: Receiver, bad: Receiver) -> Iterator[None]:
+def _listening(either: Scene, good: Receiver, bad: Receiver) -> Iterator[None]:
     """Each merchant has an endpoint at both receivers, and none afterwards."""
     made = [
         (
             merchant.tenant_id,
-            add(stage.database, merchant.tenant_id, one.url(f"/{merchant.tenant_id}")),
+            add(either.database, merchant.tenant_id, one.url(f"/{merchant.tenant_id}")),
         )
-        for merchant in stage.merchants
+        for merchant in either.merchants
         for one in (good, bad)
     ]
     yield
-    with stage.database.write() as session:
+    with either.database.write() as session:
         for tenant_id, webhook_id in made:
             webhooks.remove(session, Endpoint(tenant_id, webhook_id), OPERATOR)
 
@@ -78,9 +86,10 @@ def _seed(database: Database, tenant_id: str, url: str) -> str:
 
 @pytest.mark.fault("F28")
 def test_receivers_fail_in_every_way(
-    stage: Scene, dice: random.Random, good: Receiver, bad: Receiver
+    either: Scene, dice: random.Random, good: Receiver, bad: Receiver
 ) -> None:
     """A merchant would never hear of a model, or its broken receiver would delay its jobs."""
+    stage = either
     bad.habit = dice.choice(_BAD)
     job_ids = stage.queue(IN_FLIGHT, milliseconds=20)
     for habit in dice.sample(_BAD, len(_BAD)):
@@ -102,9 +111,10 @@ def test_receivers_fail_in_every_way(
 
 @pytest.mark.fault("F28", "F24")
 def test_controls_die_in_the_middle_of_deliveries(
-    stage: Scene, dice: random.Random, good: Receiver, bad: Receiver
+    either: Scene, dice: random.Random, good: Receiver, bad: Receiver
 ) -> None:
     """An event that was taken, and not yet sent, would die with the process that took it."""
+    stage = either
     bad.habit = "stall"
     job_ids = stage.queue(IN_FLIGHT, milliseconds=20)
     for count in range(1, 5):
