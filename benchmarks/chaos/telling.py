@@ -20,6 +20,7 @@ from tests.support.webhooks import add, is_signed
 
 _HABITS = ("ok", "ok", "error", "reset", "redirect", "drip")
 _SECONDS = (0.5, 2.0)
+_NOUNS: dict[str, str] = {JobKind.TRAIN: "job", JobKind.BATCH: "batch"}
 
 
 class Audience:
@@ -62,12 +63,14 @@ def _untold(
 ) -> Iterator[str]:
     """Yield the ends of jobs and of checks that nothing is to tell of."""
     told = {(one.event_id, one.subject, one.type) for one in deliveries}
-    ends = select(JobEvent.id, JobEvent.job_id, JobEvent.data).join(Job, Job.id == JobEvent.job_id)
-    mine = (Job.tenant_id == webhook.tenant_id) & (Job.kind == JobKind.TRAIN)
+    columns = (JobEvent.id, JobEvent.job_id, JobEvent.data, Job.kind)
+    ends = select(*columns).join(Job, Job.id == JobEvent.job_id)
+    mine = (Job.tenant_id == webhook.tenant_id) & Job.kind.in_(_NOUNS)
     since = (JobEvent.type == "status") & (JobEvent.created_at >= webhook.created_at)
     for row in session.execute(ends.where(mine, since)):
         to = row.data["to"]
-        if to in TERMINAL and (row.id, row.job_id, f"job.{to}") not in told:
+        news = (row.id, row.job_id, f"{_NOUNS[row.kind]}.{to}")
+        if to in TERMINAL and news not in told:
             yield f"I10 {row.job_id} is {to}, and {webhook.id} is not to hear of it"
     checked = {(subject, kind) for _, subject, kind in told}
     datasets = select(Dataset.id, Dataset.status).where(
