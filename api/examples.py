@@ -15,6 +15,7 @@ from regraft.contract.administration import (
     MerchantNew,
 )
 from regraft.contract.batch import Batch, BatchSubmission
+from regraft.contract.drift import Drift
 from regraft.contract.erasure import Erasure, ErasurePreview, ErasureRequest
 from regraft.contract.job import JobSubmission
 from regraft.contract.prediction import Embedding, Prediction
@@ -340,6 +341,29 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
         "metadata": {},
     },
     ModelFile: _FILE,
+    Drift: {
+        "model": _MODEL,
+        "status": "drifted",
+        "message": "The newest photos look unlike the training images.",
+        "collected": 40,
+        "windows": [
+            {
+                "started_at": _NOW,
+                "ended_at": _NOW,
+                "num_images": 204,
+                "shift": 1.31,
+                "p_value": 4.1e-12,
+                "drifted": True,
+            }
+        ],
+        "suggested_job": {
+            "dataset": _DATASET,
+            "base": {"model": _MODEL},
+            "strategy": {"type": "auto"},
+            "register_as": "home-goods",
+            "metadata": {"reason": "drift", "drifted_model": _MODEL},
+        },
+    },
     Backbone: {
         "name": "efficientnet_lite0",
         "num_parameters": 4652008,
@@ -419,7 +443,13 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
     Health: {"status": "ok"},
 }
 
-SUBJECTS = {"job": _JOB, "batch": _BATCH["id"], "dataset": _DATASET, "webhook": str(_WEBHOOK["id"])}
+SUBJECTS = {
+    "model": _MODEL,
+    "job": _JOB,
+    "batch": _BATCH["id"],
+    "dataset": _DATASET,
+    "webhook": str(_WEBHOOK["id"]),
+}
 EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     **{model: _one(model, values) for model, values in _ONE.items()},
     JobSubmission: _SUBMISSION,

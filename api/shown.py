@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from db import models as db_models
 from db.models import Dataset, Image, Job, JobCheckpoint, JobEvent, JobMetric, ModelFile
 from db.repositories import batches, erasures, queueing, quotas, uploads
+from db.repositories import drift as standings
 from db.repositories.aliases import Pointing
 from db.repositories.jobs import Estimate, Overview
 from db.repositories.models import ModelWithFiles
@@ -15,6 +16,7 @@ from db.repositories.reading import Slice
 from regraft.contract import resources
 from regraft.contract.administration import Key, Merchant
 from regraft.contract.batch import Batch
+from regraft.contract.drift import Drift, DriftStatus
 from regraft.contract.erasure import AffectedModel, Erasure, ErasurePreview, ErasureRequest
 from regraft.contract.job import JobSubmission
 from regraft.contract.moments import when
@@ -23,6 +25,17 @@ from regraft.contract.status import TERMINAL, JobStatus, RequestedAction, shown
 from regraft.contract.uploads import PART_BYTES, Upload
 from regraft.contract.webhooks import Delivery, Webhook
 
+_DRIFTED = "The photos it is asked about look unlike its training images: see its drift."
+_DRIFT_SAYS: dict[DriftStatus, str] = {
+    "unavailable": "The model has no reference: too few images, or an older version made it.",
+    "collecting": "Too few photos have come yet to say anything.",
+    "ok": "The newest photos look like the training images.",
+    "drifted": (
+        "The newest photos look unlike the training images. Label some of them, add them as a new "
+        "version of the dataset, and send `suggested_job`; name unlabelled ones as its "
+        "`unlabelled_dataset`, with a strategy such as `coral`."
+    ),
+}
 Item = TypeVar("Item")
 Shown = TypeVar("Shown", bound=BaseModel)
 
@@ -176,6 +189,33 @@ def model(found: ModelWithFiles) -> resources.Model:
             "files": [file(entry) for entry in found.files],
             "created_at": when(row.created_at),
             "metadata": row.user_metadata,
+            "warnings": [{"code": "drift", "message": _DRIFTED}] if found.drifted else [],
+        }
+    )
+
+
+def drift(found: standings.Standing) -> Drift:
+    """Return how a model's photos compare with its training images."""
+    newest = found.windows[0] if found.windows else None
+    status: DriftStatus = "drifted" if newest and newest.drifted else "ok"
+    if newest is None:
+        status = "collecting" if found.has_reference else "unavailable"
+    windows = [
+        {
+            **_columns(row, "num_images shift p_value drifted"),
+            "started_at": when(row.started_at),
+            "ended_at": _when_known(row.closed_at),
+        }
+        for row in found.windows
+    ]
+    return Drift.model_validate(
+        {
+            "model": found.model.id,
+            "status": status,
+            "message": _DRIFT_SAYS[status],
+            "collected": found.collected,
+            "windows": windows,
+            "suggested_job": found.suggested,
         }
     )
 

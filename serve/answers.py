@@ -26,6 +26,7 @@ from regraft.contract.prediction import (
 from serve.batcher import LateError
 from serve.decoders import Decoders, NoDecoderError, UnreadableError
 from serve.heads import Head
+from serve.monitor import Monitor
 from serve.residents import Loaded, Residents
 from serve.turns import FullError
 from worker.engine.shipped.predict import Floats, answer_of, normalised
@@ -46,9 +47,10 @@ class Row(NamedTuple):
 class Answers:
     """Answers requests; safe to share between threads."""
 
-    def __init__(self, residents: Residents, decoders: Decoders) -> None:
+    def __init__(self, residents: Residents, decoders: Decoders, monitor: Monitor) -> None:
         self._residents = residents
         self._decoders = decoders
+        self._monitor = monitor
 
     def predict(self, asked: Asked, photos: Sequence[bytes]) -> Prediction:
         """Return what the model says of the photos.
@@ -56,19 +58,34 @@ class Answers:
         Raises `not_found`, `not_servable`, `unavailable`, or `BlobCorruptError`.
         """
         head = self._residents.head(asked.tenant_id, asked.model_id)
-        results = [_predicted(head, row, asked.top) for row in self._rows(head, asked, photos)]
+        found = self._features(head, asked, photos)
+        self._watch(head, asked, photos, found)
+        results = [_predicted(head, row, asked.top) for row in rows_of(asked, found)]
         return Prediction(model=asked.model_id, results=results)
 
     def embed(self, asked: Asked, photos: Sequence[bytes]) -> Embedding:
         """Return the photos as vectors; raises as `predict`."""
         head = self._residents.head(asked.tenant_id, asked.model_id)
-        results = [_embedded(row) for row in self._rows(head, asked, photos)]
+        found = self._features(head, asked, photos)
+        results = [_embedded(row) for row in rows_of(asked, found)]
         return Embedding(model=asked.model_id, backbone_sha256=head.graph.sha256, results=results)
 
-    def _rows(self, head: Head, asked: Asked, photos: Sequence[bytes]) -> list[Row]:
+    def _features(self, head: Head, asked: Asked, photos: Sequence[bytes]) -> list[Features]:
         with self._residents.backbone(asked.tenant_id, head) as loaded:
-            found = _Pass(head, loaded, self._decoders, asked).features(photos)
-        return rows_of(asked, found)
+            return _Pass(head, loaded, self._decoders, asked).features(photos)
+
+    def _watch(
+        self, head: Head, asked: Asked, photos: Sequence[bytes], found: Sequence[Features]
+    ) -> None:
+        """Let the monitor count the photos that were read, each by itself."""
+        pairs = zip(photos, found, strict=True)
+        read = [(data, one) for data, one in pairs if not isinstance(one, PhotoError)]
+        if head.reference is None or not read:
+            return
+        features = np.stack([one for _, one in read])
+        classes = head.probabilities(features).argmax(axis=1)
+        key = (asked.tenant_id, asked.model_id)
+        self._monitor.saw(key, head.reference, [data for data, _ in read], features, classes)
 
 
 class _Pass:

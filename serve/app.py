@@ -22,6 +22,7 @@ from regraft.contract.metrics import Shown
 from serve.answers import Answers
 from serve.decoders import Decoders
 from serve.heads import Files
+from serve.monitor import Monitor
 from serve.residents import Residents
 from serve.settings import ServeSettings
 
@@ -35,6 +36,7 @@ class Parts(NamedTuple):
 
     residents: Residents
     decoders: Decoders
+    monitor: Monitor
 
 
 def create_app(settings: Settings, given: ServeSettings, database: Database) -> Flask:
@@ -42,10 +44,11 @@ def create_app(settings: Settings, given: ServeSettings, database: Database) -> 
     files = Files(database)
     decoders = Decoders(given.decoders, settings.uploads, given.decode_seconds, given.queued)
     residents = Residents(files, given)
-    answers = Answers(residents, decoders)
+    monitor = Monitor(database, given.drift_seconds)
+    answers = Answers(residents, decoders, monitor)
     app = Flask(NAME, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.serving.max_bytes + _OVERHEAD
-    app.extensions[NAME] = Parts(residents, decoders)
+    app.extensions[NAME] = Parts(residents, decoders, monitor)
     app.register_error_handler(Exception, _refusal)
     secret = settings.serving.secret
 
@@ -75,9 +78,10 @@ def create_app(settings: Settings, given: ServeSettings, database: Database) -> 
 
 
 def close(app: Flask) -> None:
-    """End the application's decoders."""
+    """End the application's decoders and its monitor."""
     parts: Parts = app.extensions[NAME]
     parts.decoders.close()
+    parts.monitor.close()
 
 
 def _json(answer: Shown) -> Response:

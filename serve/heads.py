@@ -19,7 +19,9 @@ from db.blobs import SqlBlobStore
 from db.repositories import models
 from db.repositories.models import Segment, StoredFile
 from db.session import Database
+from regraft.contract.drift import REFERENCE_FILE
 from regraft.contract.errors import ErrorCode
+from serve.drift import Reference
 from serve.messages import Preprocess
 from worker.engine.shipped.predict import Floats
 
@@ -31,7 +33,8 @@ _MATRIX = 2
 class Head(NamedTuple):
     """`weight` [c, d] and `bias` [c], calibrated, for features of the backbone in `graph`.
 
-    A label is answered from its threshold on, never where that is null.
+    A label is answered from its threshold on, never where that is null. `reference` is what the
+    training images looked like, null for a model that has none.
     """
 
     labels: tuple[str, ...]
@@ -41,11 +44,13 @@ class Head(NamedTuple):
     bias: Floats
     graph: Segment
     whole: StoredFile
+    reference: Reference | None = None
 
     @property
     def num_bytes(self) -> int:
         """What it takes of memory: the tensors, and roughly the rest."""
-        return self.weight.nbytes + self.bias.nbytes + 200 * len(self.labels)
+        known = 0 if self.reference is None else self.reference.num_bytes
+        return self.weight.nbytes + self.bias.nbytes + 200 * len(self.labels) + known
 
     def probabilities(self, features: Floats) -> Floats:
         """Return the probabilities [n, c] of features [n, d], as the exported graph computes."""
@@ -77,18 +82,25 @@ class Files:
         blobs = SqlBlobStore(database)
         with database.read() as session:
             files = _located(session, tenant_id, model_id)
+            known = models.file_if_any(session, tenant_id, model_id, REFERENCE_FILE)
         whole, head, labels, preprocess = files
         try:
             named = _Labels.model_validate_json(_content(blobs, labels))
             weight, bias = _tensors(_content(blobs, head))
             prepared = Preprocess.model_validate_json(_content(blobs, preprocess))
+            reference = known and Reference.of(_content(blobs, known), weight.shape[1])
         except (ValidationError, ValueError) as error:
             raise BlobCorruptError(model_id) from error
+        if reference is not None and len(reference.counts) != len(weight):
+            raise BlobCorruptError(model_id)
         counts = {len(named.labels), len(named.thresholds), len(weight), len(bias)}
         if len(counts) != 1:
             raise BlobCorruptError(model_id)
         return Head(
-            named.labels, named.thresholds, prepared, weight, bias, whole.segments[0], whole
+            *(named.labels, named.thresholds, prepared, weight, bias),
+            graph=whole.segments[0],
+            whole=whole,
+            reference=reference,
         )
 
     def backbone(self, tenant_id: str, head: Head) -> bytes:

@@ -19,6 +19,7 @@ class ServeSettings(BaseSettings):
     `batch` photos at most pass a backbone together; the first of them waits `linger` for others.
     `queued` photos at most wait for each backbone, and for the decoders. Fine-tuned models share
     `model_bytes` of memory, heads `head_bytes`. `num_threads` are ONNX Runtime's, 0 for all cores.
+    What is known of the traffic is written every `drift_seconds`.
     """
 
     model_config = SettingsConfigDict(
@@ -34,6 +35,7 @@ class ServeSettings(BaseSettings):
     linger: float = Field(default=0.002, ge=0)
     queued: int = Field(default=512, ge=1)
     model_bytes: int = Field(default=1024 * MIB, ge=0)
+    drift_seconds: float = Field(default=5.0, gt=0)
     head_bytes: int = Field(default=256 * MIB, ge=0)
 
 

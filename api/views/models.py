@@ -9,8 +9,9 @@ from api import shown
 from api.routing import Call, PageQuery, Routes
 from api.transfers import HEADERS, download_in_turn
 from core.refusals import NotFoundError
-from db.repositories import models
+from db.repositories import drift, models
 from db.repositories.reading import Window
+from regraft.contract.drift import Drift
 from regraft.contract.errors import ErrorCode
 from regraft.contract.naming import MODEL_NAME_PATTERN
 from regraft.contract.registry import Deleted
@@ -40,6 +41,13 @@ def show_model(call: Call, ref: str) -> Model:
     """Show one model."""
     with call.database.read() as session:
         return shown.model(models.show(session, call.tenant_id, ref))
+
+
+@routes.add("GET", "/v1/models/{ref}/drift", Drift)
+def show_drift(call: Call, ref: str) -> Drift:
+    """Show whether the photos that a model is asked about still look like its training images."""
+    with call.database.read() as session:
+        return shown.drift(drift.show(session, call.tenant_id, ref))
 
 
 @routes.add("DELETE", "/v1/models/{ref}", Deleted, scope="write", errors=(ErrorCode.IN_USE,))

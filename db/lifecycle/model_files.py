@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from db.lifecycle import drift
 from db.lifecycle.guard import changed
 from db.models import FileSegment, Model, ModelFile
 
@@ -18,10 +19,15 @@ def consists_of(session: Session, model: Model, names: Sequence[str] | None) -> 
 
 
 def strip(session: Session, model_id: str, names: Sequence[str] | None) -> int:
-    """Take files from a model and return how many; the sweep takes bytes that nobody shares."""
+    """Take files from a model and return how many; the sweep takes bytes that nobody shares.
+
+    With all of its files goes what is known of its traffic.
+    """
     segments, files = FileSegment.model_id == model_id, ModelFile.model_id == model_id
     if names is not None:
         segments &= FileSegment.file_name.in_(names)
         files &= ModelFile.name.in_(names)
+    else:
+        drift.drop(session, model_id)
     changed(session, delete(FileSegment).where(segments))
     return changed(session, delete(ModelFile).where(files))

@@ -43,6 +43,12 @@ def dataset_moved(
     _add(session, tenant_id, _listening(session, tenant_id, news), news)
 
 
+def model_drifted(session: Session, tenant_id: str, model_id: str) -> None:
+    """Tell that photos have come to look unlike those that a model learned from."""
+    news = _News(new_id("evt"), "model.drifted", model_id)
+    _add(session, tenant_id, _listening(session, tenant_id, news), news)
+
+
 def _listening(session: Session, tenant_id: str, news: _News) -> list[str]:
     """Return the endpoints that are to hear of this type."""
     query = select(Webhook.id, Webhook.events).where(

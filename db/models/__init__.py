@@ -4,6 +4,7 @@ from db.models.audit import AuditEntry
 from db.models.batch import BatchFile, BatchPart
 from db.models.blob import Blob, BlobChunk
 from db.models.dataset import Dataset, Image
+from db.models.drift import DriftWindow
 from db.models.erasure import Erasure
 from db.models.feature import FeatureImage, FeaturePack
 from db.models.job import Job, JobCheckpoint, JobEvent, JobMetric, JobResult
@@ -22,6 +23,7 @@ __all__ = [
     "BlobChunk",
     "Dataset",
     "DeviceUse",
+    "DriftWindow",
     "Erasure",
     "FairShare",
     "FeatureImage",

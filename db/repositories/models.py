@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from core.blobs import SHARED_SCOPE
 from core.refusals import ConflictError, NotFoundError
 from db.base import now
-from db.lifecycle import answers, model_files
+from db.lifecycle import answers, drift, model_files
 from db.lifecycle.guard import changed
-from db.models import FileSegment, Job, Model, ModelAlias, ModelFile
+from db.models import DriftWindow, FileSegment, Job, Model, ModelAlias, ModelFile
 from db.repositories import audit
 from db.repositories.audit import Actor
 from db.repositories.reading import Slice, Window, by_name, get, newest_first
@@ -26,11 +26,12 @@ from regraft.contract.status import TERMINAL
 
 
 class ModelWithFiles(NamedTuple):
-    """A model, its files and its aliases, both by name."""
+    """A model, its files and its aliases, both by name, and whether its photos have drifted."""
 
     model: Model
     files: list[ModelFile]
     aliases: list[str]
+    drifted: bool = False
 
 
 class Segment(NamedTuple):
@@ -228,4 +229,9 @@ def _with_files(session: Session, tenant_id: str, found: list[Model]) -> list[Mo
     pointing = scoped(ModelAlias, tenant_id).where(ModelAlias.model_id.in_(ids))
     for row in session.scalars(pointing.order_by(ModelAlias.alias)):
         aliases[row.model_id].append(row.alias)
-    return [ModelWithFiles(model, files[model.id], aliases[model.id]) for model in found]
+    windows = scoped(DriftWindow, tenant_id).where(DriftWindow.model_id.in_(ids))
+    drifted = set(session.scalars(drift.newest_drifted(windows)))
+    return [
+        ModelWithFiles(model, files[model.id], aliases[model.id], model.id in drifted)
+        for model in found
+    ]

@@ -59,6 +59,14 @@ def show_(ctx: typer.Context, model: ModelArg, as_json: Json = False) -> None:
 
 
 @app.command()
+def drift(ctx: typer.Context, model: ModelArg, as_json: Json = False) -> None:
+    """Show whether the photos that a model is asked about still look like what it learned."""
+    with connect(ctx) as client:
+        found = client.models.drift(model)
+    show(found, render.drift(found), as_json=as_json)
+
+
+@app.command()
 def download(
     ctx: typer.Context,
     model: ModelArg,

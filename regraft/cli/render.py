@@ -4,6 +4,7 @@ Text of the service is never taken as markup, and control characters in it are n
 May import rich and the contract.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from regraft.cli.quality import points, quality
 from regraft.contract.batch import Batch
+from regraft.contract.drift import Drift
 from regraft.contract.erasure import Erasure, ErasurePreview
 from regraft.contract.prediction import Embedded
 from regraft.contract.registry import Alias, AuditEntry, Comparison
@@ -239,6 +241,22 @@ def models(items: Sequence[Model]) -> Table:
             for m in items
         ),
     )
+
+
+def drift(it: Drift) -> Group:
+    """Return where a model's photos stand, its windows, and the job to send."""
+    head = {
+        "model": it.model,
+        "status": it.status,
+        "what it means": it.message,
+        "next window": f"{it.collected} of {it.window_size} photos",
+        "job to send": it.suggested_job and json.dumps(it.suggested_job),
+    }
+    rows = (
+        (w.ended_at, w.num_images, f"{w.shift:.2f}", f"{w.p_value:.1e}", "yes" if w.drifted else "")
+        for w in it.windows
+    )
+    return Group(fields(head), table(("until", "photos", "shift", "p", "drifted"), rows))
 
 
 def alias(it: Alias) -> Table:

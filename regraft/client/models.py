@@ -15,6 +15,7 @@ import httpx2
 from regraft.client.download import Download, OnBytes, target_of
 from regraft.client.errors import InvalidInput
 from regraft.client.transport import Answer, Transport, new_key, path
+from regraft.contract.drift import Drift
 from regraft.contract.prediction import Embedding, Prediction
 from regraft.contract.refs import PRODUCTION
 from regraft.contract.registry import Alias, Deleted
@@ -66,6 +67,13 @@ class Models:
             ConflictError: (`in_use`) an alias points to it, or a job starts from it.
         """
         return self._transport.delete(path("models", model), Deleted)
+
+    def drift(self, model: str) -> Drift:
+        """Return whether the photos that a model is asked about still look like what it learned.
+
+        Its `suggested_job`, where there is one, goes to `client.jobs.submit(**job)` as it is.
+        """
+        return self._transport.get(path("models", model, "drift"), Drift)
 
     def files(self, model: str) -> Sequence[ModelFile]:
         """Return the model's files with their sizes in bytes and hashes."""

@@ -30,7 +30,7 @@ class ClassCount(Shown):
 
 
 class Warn(Shown):
-    """Something to watch in a dataset that is usable all the same."""
+    """Something to watch in a dataset or a model that is usable all the same."""
 
     code: str
     message: str
@@ -248,6 +248,7 @@ class Model(Shown):
     lineage: JsonObject
     created_at: str
     metadata: dict[str, str]
+    warnings: list[Warn] = Field(default=[])
 
 
 class JobEstimate(Shown):

@@ -23,6 +23,7 @@ class WebhookEventType(StrEnum):
     BATCH_SUCCEEDED = "batch.succeeded"
     BATCH_FAILED = "batch.failed"
     BATCH_CANCELLED = "batch.cancelled"
+    MODEL_DRIFTED = "model.drifted"
     DATASET_READY = "dataset.ready"
     DATASET_INVALID = "dataset.invalid"
 

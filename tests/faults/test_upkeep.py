@@ -51,8 +51,7 @@ def _soak(stage: Scene, count: int) -> None:
 
 # A first read of a table or a reconnect: not growth.
 _SLACK_BYTES = 4_000_000
-# A connection is three files, and each thread may come to have its own: not growth with jobs.
-_SLACK_FILES = 9
+_SLACK_FILES = 3
 
 
 def _run(stage: Scene, count: int) -> None:

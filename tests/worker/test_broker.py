@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import kombu
 import pytest
+from kombu import Connection, Queue
 
 from core.settings import Settings
 from deploy.redis import EmbeddedRedis
 from worker.app import configuration
 
-_kombu: Any = kombu
 _KEY = "hints"
 
 
@@ -25,14 +24,14 @@ def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 def test_a_message_whose_ack_fails_does_not_keep_its_place(server: EmbeddedRedis) -> None:
     """The worker would look full to itself, ask for nothing more, and be silent for ever."""
     given = configuration(Settings(redis_url=server.url))
-    connection = _kombu.Connection(
-        given["broker_url"],
-        transport=given["broker_transport"],
-        transport_options=given["broker_transport_options"],
+    connect: Any = Connection
+    options = given["broker_transport_options"]
+    connection = connect(
+        given["broker_url"], transport=given["broker_transport"], transport_options=options
     )
     channel = connection.channel()
     channel.basic_qos(0, 1, False)
-    queue = _kombu.Queue(_KEY, routing_key=_KEY, channel=channel)
+    queue = Queue(_KEY, routing_key=_KEY, channel=channel)
     queue.declare()
     connection.Producer().publish({"job": "job_1"}, routing_key=_KEY)
     message = queue.get()

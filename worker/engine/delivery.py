@@ -20,6 +20,7 @@ from worker.engine.export.shared import own_parts, shared_parts
 from worker.engine.held_out import predictions
 from worker.engine.inputs import Inputs
 from worker.engine.messages import Produced
+from worker.engine.reference import reference_of
 from worker.engine.runspec import RunSpec
 
 
@@ -53,6 +54,7 @@ def _documents(spec: RunSpec, trained: Trained, given: Inputs, context: Recorded
     facts = Facts(spec, trained, given, said, context.reported())
     return [
         Document(held_out.FILE_NAME, said.model_dump_json(indent=1).encode() + b"\n"),
+        *reference_of(trained, given),
         Document("README.md", card(facts)),
         Document("report.html", report(facts)),
     ]

@@ -164,6 +164,7 @@ def test_no_exports_leave_tensors_and_facts(make_spec: MakeSpec, tmp_path: Path)
         "preprocess.json",
         "metrics.json",
         "predictions.json",
+        "reference.safetensors",
         "head.safetensors",
         "README.md",
         "report.html",

@@ -46,6 +46,7 @@ def test_everything_a_run_names_is_there_and_is_what_it_says(trained: TrainedRun
         "preprocess.json",
         "metrics.json",
         "predictions.json",
+        "reference.safetensors",
         "head.safetensors",
         "README.md",
         "report.html",
