@@ -84,8 +84,8 @@ bench-peers: install ## … and beside Hugging Face Trainer and fastai, which ge
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install -q transformers accelerate fastai
 	@$(RUN) -m benchmarks.speed $(BENCH)
 
-chaos-full: install-dev ## every test of a fault 20 times, each at another moment; over an hour
-	FAULT_REPEATS=20 $(RUN) -m pytest -m fault --timeout 400
+chaos-full: install-dev ## every test of a fault 20 times, each at another moment; about an hour
+	FAULT_REPEATS=20 $(RUN) -m pytest -m fault -n 2 --timeout 400
 
 openapi: install ## write docs/openapi.json anew from the routes
 	$(RUN) -m api.openapi > docs/openapi.json

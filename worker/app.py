@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from celery import Celery
 from celery.signals import setup_logging
+from kombu.transport import TRANSPORT_ALIASES
 
 from core import logs
 from core.queues import queue_name
@@ -17,7 +18,6 @@ from core.settings import Settings, settings
 
 Receiver = TypeVar("Receiver", bound=Callable[..., None])
 
-_TRANSPORT = "worker.broker:Transport"
 _MAX_JOB_SECONDS = 1440 * 60
 
 
@@ -25,8 +25,6 @@ def configuration(given: Settings) -> dict[str, Any]:
     """Return Celery's settings, each with the failure that it answers."""
     return {
         "broker_url": given.redis_url,
-        # TLS is kombu's to set up, by the name of its own transport.
-        "broker_transport": None if given.redis_url.startswith("rediss:") else _TRANSPORT,
         "imports": ("worker.tasks",),
         "task_default_queue": queue_name(given.device_class),
         # Early ack: whatever happens to a message or its worker, the lease in SQL decides.
@@ -76,6 +74,8 @@ def configuration(given: Settings) -> dict[str, Any]:
 
 
 refuse_unsafe(settings())
+# By the URL's scheme, and not as `broker_transport`, which would lose TLS.
+TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "worker.broker:Transport"))
 # Celery has no types of its own.
 _celery: Any = Celery
 app: Any = _celery("regraft")

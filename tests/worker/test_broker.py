@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kombu
 import pytest
-from kombu import Connection, Queue
 
 from core.settings import Settings
 from deploy.redis import EmbeddedRedis
-from worker.app import configuration
+from worker.app import app, configuration
+from worker.broker import Transport
 
+_kombu: Any = kombu
 _KEY = "hints"
 
 
@@ -21,17 +23,23 @@ def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
         yield server
 
 
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_it_is_the_transport_of_every_address(scheme: str) -> None:
+    """Over TLS a piece of garbage would end the worker, or a lost answer silence it."""
+    with app.connection(f"{scheme}://127.0.0.1:1/0") as connection:
+        assert isinstance(connection.transport, Transport)
+        assert bool(connection.ssl) == (scheme == "rediss")
+
+
 def test_a_message_whose_ack_fails_does_not_keep_its_place(server: EmbeddedRedis) -> None:
     """The worker would look full to itself, ask for nothing more, and be silent for ever."""
     given = configuration(Settings(redis_url=server.url))
-    connect: Any = Connection
-    options = given["broker_transport_options"]
-    connection = connect(
-        given["broker_url"], transport=given["broker_transport"], transport_options=options
+    connection = _kombu.Connection(
+        given["broker_url"], transport_options=given["broker_transport_options"]
     )
     channel = connection.channel()
     channel.basic_qos(0, 1, False)
-    queue = Queue(_KEY, routing_key=_KEY, channel=channel)
+    queue = _kombu.Queue(_KEY, routing_key=_KEY, channel=channel)
     queue.declare()
     connection.Producer().publish({"job": "job_1"}, routing_key=_KEY)
     message = queue.get()
