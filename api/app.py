@@ -26,6 +26,7 @@ from api.views import (
     operations,
     predictions,
     registry,
+    search,
     webhooks,
 )
 from api.views import uploads as upload_views
@@ -49,6 +50,7 @@ ROUTES = (
     jobs.routes,
     models.routes,
     predictions.routes,
+    search.routes,
     batches.routes,
     registry.routes,
     webhooks.routes,

@@ -37,6 +37,7 @@ from regraft.contract.resources import (
     Strategy,
     Whoami,
 )
+from regraft.contract.search import Search
 from regraft.contract.uploads import Upload, UploadRequest
 from regraft.contract.webhooks import (
     Delivery,
@@ -197,6 +198,14 @@ _ERASURE = {
     "actor": "key_01k8zqzz6e9tq4x7c2v6b8n3hd",
     "created_at": _NOW,
     "finished_at": _NOW,
+}
+_SIMILAR = {
+    "image": "img_01k8zr0m5e9tq4x7c2v6b8n3he",
+    "name": "mug/red.jpg",
+    "group": "SKU-1",
+    "label": "mug",
+    "score": 0.91,
+    "url": f"/v1/datasets/{_DATASET}/images/img_01k8zr0m5e9tq4x7c2v6b8n3he",
 }
 _PHOTO = {"image": "a.jpg", "group": None, "num_images": 1}
 _PREDICTED = {
@@ -439,6 +448,16 @@ _ONE: dict[type[BaseModel], dict[str, Any]] = {
         "model": _MODEL,
         "backbone_sha256": _SHA,
         "results": [{**_PHOTO, "vector": [0.125, -1.5], "error": None}],
+    },
+    Search: {
+        "dataset": _DATASET,
+        "model": _MODEL,
+        "num_images": 240,
+        "num_missing": 0,
+        "exact": True,
+        "recall": 1.0,
+        "results": [_SIMILAR],
+        "errors": [],
     },
     Health: {"status": "ok"},
 }

@@ -19,26 +19,26 @@ _OVERHEAD = 64 * 1024  # of boundaries, names and groups beside the photos
 _LONGEST_NAME = 255
 _groups: TypeAdapter[list[Text | None]] = TypeAdapter(list[Text | None])
 
-FORM = {
+_PHOTOS = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"type": "string", "contentMediaType": "image/*"},
+    "description": "JPEG, PNG or WebP; one part for each photo, with a `filename`.",
+}
+_PRODUCTS = {
+    "type": "string",
+    "description": (
+        "A JSON array with an entry for each photo in order: the product that it shows, or null. "
+        "Photos of one product get one answer."
+    ),
+}
+ONE_PRODUCT = {
     "type": "object",
     "required": [_IMAGE],
     "additionalProperties": False,
-    "properties": {
-        _IMAGE: {
-            "type": "array",
-            "minItems": 1,
-            "items": {"type": "string", "contentMediaType": "image/*"},
-            "description": "JPEG, PNG or WebP; one part for each photo, with a `filename`.",
-        },
-        _GROUPS: {
-            "type": "string",
-            "description": (
-                "A JSON array with an entry for each photo in order: the product that it shows, "
-                "or null. Photos of one product get one answer."
-            ),
-        },
-    },
+    "properties": {_IMAGE: _PHOTOS},
 }
+FORM = {**ONE_PRODUCT, "properties": {_IMAGE: _PHOTOS, _GROUPS: _PRODUCTS}}
 
 
 class Photos(NamedTuple):

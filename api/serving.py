@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from core.logs import logger
 from core.refusals import RefusedError
-from core.serving import MEDIA_TYPE, Asked, authorization, written
+from core.serving import MEDIA_TYPE, Asked, Neighbours, Sought, authorization, written
 from core.settings import Serving as ServingSettings
 from regraft.contract.errors import ErrorCode, ErrorEnvelope
 from regraft.contract.prediction import Embedding, Prediction
@@ -22,6 +22,7 @@ _PASSED_ON = frozenset(
     {
         ErrorCode.NOT_FOUND,
         ErrorCode.NOT_SERVABLE,
+        ErrorCode.DATASET_NOT_INDEXED,
         ErrorCode.ARTIFACT_CORRUPT,
         ErrorCode.UNAVAILABLE,
         ErrorCode.STORAGE_FULL,
@@ -59,6 +60,13 @@ class Serving:
     def embed(self, asked: Asked, photos: Sequence[bytes]) -> Embedding:
         """Return photos as vectors; raises as `predict`."""
         return self._answer("/embed", asked, photos, Embedding)
+
+    def search(self, sought: Sought, photos: Sequence[bytes]) -> Neighbours:
+        """Return images of a dataset that look like photos; raises as `predict`.
+
+        And `dataset_not_indexed` where none of its images has features in the model's space.
+        """
+        return self._answer("/search", sought, photos, Neighbours)
 
     def _answer(
         self, route: str, asked: Asked, photos: Sequence[bytes], model: type[Answer]

@@ -1,15 +1,16 @@
 """What the API asks of the serving process: a line of JSON, then the photos' bytes end to end.
 
-The answers are `regraft.contract.prediction`'s, or the error envelope. May import core and
-regraft.contract.
+The answers are `regraft.contract.prediction`'s, `Neighbours`, or the error envelope. May import
+core and regraft.contract.
 """
 
 from collections.abc import Sequence
-from typing import IO
+from typing import IO, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from regraft.contract.prediction import MAX_TOP
+from regraft.contract.search import UnreadPhoto
 
 MEDIA_TYPE = "application/x-regraft-photos"
 _LONGEST_LINE = 1024 * 1024
@@ -41,6 +42,42 @@ class Asked(BaseModel):
     seconds: float = Field(gt=0)
 
 
+class Sought(Asked):
+    """Photos of one product to look for in a dataset; `collapse` finds each product once.
+
+    `key` is that of the features which the model's backbone gives.
+    """
+
+    dataset_id: str
+    key: str
+    collapse: bool = False
+
+
+class Found(BaseModel):
+    """An image of the dataset, and its cosine to the query."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image: str
+    score: float
+
+
+class Neighbours(BaseModel):
+    """What a search found, best first; `errors` are photos that were left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    num_images: int
+    num_missing: int
+    exact: bool
+    recall: float
+    hits: tuple[Found, ...]
+    errors: tuple[UnreadPhoto, ...]
+
+
+Wish = TypeVar("Wish", bound=Asked)
+
+
 def authorization(secret: str) -> str:
     """Return the `Authorization` header by which the two processes know each other."""
     return f"Bearer {secret or 'none'}"
@@ -55,10 +92,10 @@ def written(asked: Asked, photos: Sequence[bytes]) -> bytes:
     return b"".join([asked.model_dump_json().encode(), b"\n", *photos])
 
 
-def read(body: IO[bytes]) -> tuple[Asked, list[bytes]]:
+def read(body: IO[bytes], kind: type[Wish]) -> tuple[Wish, list[bytes]]:
     """Return what is asked and the photos; raises `MalformedError`."""
     try:
-        asked = Asked.model_validate_json(body.readline(_LONGEST_LINE))
+        asked = kind.model_validate_json(body.readline(_LONGEST_LINE))
     except ValidationError as error:
         raise MalformedError("the first line is not what is asked") from error
     return asked, [_exactly(photo.size, body) for photo in asked.photos]

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from core.blobs import SHARED_SCOPE
 from core.refusals import RefusedError
-from core.serving import Asked
+from core.serving import Asked, Found, Neighbours, Sought
 from regraft.contract.errors import ErrorCode
 from regraft.contract.prediction import (
     Embedded,
@@ -23,12 +24,14 @@ from regraft.contract.prediction import (
     Predicted,
     Prediction,
 )
+from regraft.contract.search import UnreadPhoto
 from serve.batcher import LateError
 from serve.decoders import Decoders, NoDecoderError, UnreadableError
 from serve.heads import Head
 from serve.monitor import Monitor
 from serve.residents import Loaded, Residents
 from serve.turns import FullError
+from serve.vectors import Hit, Place, Shelves
 from worker.engine.shipped.predict import Floats, answer_of, normalised
 
 Features = Floats | PhotoError  # [d], or why a photo has none
@@ -47,8 +50,11 @@ class Row(NamedTuple):
 class Answers:
     """Answers requests; safe to share between threads."""
 
-    def __init__(self, residents: Residents, decoders: Decoders, monitor: Monitor) -> None:
+    def __init__(
+        self, residents: Residents, decoders: Decoders, monitor: Monitor, shelves: Shelves
+    ) -> None:
         self._residents = residents
+        self._shelves = shelves
         self._decoders = decoders
         self._monitor = monitor
 
@@ -69,6 +75,31 @@ class Answers:
         found = self._features(head, asked, photos)
         results = [_embedded(row) for row in rows_of(asked, found)]
         return Embedding(model=asked.model_id, backbone_sha256=head.graph.sha256, results=results)
+
+    def search(self, asked: Sought, photos: Sequence[bytes]) -> Neighbours:
+        """Return the images of a dataset nearest to what the photos show, all of one product.
+
+        Raises as `predict`, and as `Shelves.vectors`; `not_servable` for a backbone of its own.
+        """
+        head = self._residents.head(asked.tenant_id, asked.model_id)
+        if head.graph.scope != SHARED_SCOPE:
+            message = "Only models on a frozen, published backbone can search; this one is tuned."
+            raise RefusedError(ErrorCode.NOT_SERVABLE, message, "model")
+        place = Place(asked.tenant_id, asked.dataset_id, asked.key, head.weight.shape[1])
+        vectors = self._shelves.vectors(place, asked.seconds)
+        one_product = asked.model_copy(update={"pool": True})
+        query, *left_out = rows_of(one_product, self._features(head, asked, photos))
+        hits: list[Hit] = []
+        if not isinstance(query.features, PhotoError):
+            hits = vectors.nearest(query.features, asked.top, collapse=asked.collapse)
+        return Neighbours(
+            num_images=len(vectors.ids),
+            num_missing=vectors.num_missing,
+            exact=vectors.lookup.exact,
+            recall=vectors.lookup.recall,
+            hits=tuple(Found(image=hit.image, score=hit.score) for hit in hits),
+            errors=tuple(_unread(row) for row in left_out),
+        )
 
     def _features(self, head: Head, asked: Asked, photos: Sequence[bytes]) -> list[Features]:
         with self._residents.backbone(asked.tenant_id, head) as loaded:
@@ -182,6 +213,11 @@ def _embedded(row: Row) -> Embedded:
     return Embedded(
         image=row.image, group=row.group, num_images=row.num_images, vector=vector, error=error
     )
+
+
+def _unread(row: Row) -> UnreadPhoto:
+    error = row.features if isinstance(row.features, PhotoError) else _UNREADABLE
+    return UnreadPhoto(image=row.image or "", code=error.code, message=error.message)
 
 
 def _unavailable(message: str) -> RefusedError:

@@ -7,24 +7,25 @@ import hmac
 from typing import NamedTuple
 
 from flask import Flask, Response, request
+from pydantic import BaseModel
 from werkzeug.exceptions import HTTPException
 
 from core.blobs import BlobCorruptError, BlobNotFoundError
 from core.logs import logger
 from core.refusals import RefusedError
-from core.serving import Asked, MalformedError, authorization, read
+from core.serving import Asked, MalformedError, Sought, Wish, authorization, read
 from core.settings import Settings
 from db.failures import code_of
 from db.readiness import is_migrated
 from db.session import Database
 from regraft.contract.errors import ErrorBody, ErrorCode, ErrorEnvelope
-from regraft.contract.metrics import Shown
 from serve.answers import Answers
 from serve.decoders import Decoders
 from serve.heads import Files
 from serve.monitor import Monitor
 from serve.residents import Residents
 from serve.settings import ServeSettings
+from serve.vectors import Shelves
 
 NAME = "regraft-serve"
 _OVERHEAD = 1024 * 1024  # of the line before the photos
@@ -37,6 +38,7 @@ class Parts(NamedTuple):
     residents: Residents
     decoders: Decoders
     monitor: Monitor
+    shelves: Shelves
 
 
 def create_app(settings: Settings, given: ServeSettings, database: Database) -> Flask:
@@ -45,26 +47,31 @@ def create_app(settings: Settings, given: ServeSettings, database: Database) -> 
     decoders = Decoders(given.decoders, settings.uploads, given.decode_seconds, given.queued)
     residents = Residents(files, given)
     monitor = Monitor(database, given.drift_seconds)
-    answers = Answers(residents, decoders, monitor)
+    shelves = Shelves(database, given)
+    answers = Answers(residents, decoders, monitor, shelves)
     app = Flask(NAME, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.serving.max_bytes + _OVERHEAD
-    app.extensions[NAME] = Parts(residents, decoders, monitor)
+    app.extensions[NAME] = Parts(residents, decoders, monitor, shelves)
     app.register_error_handler(Exception, _refusal)
     secret = settings.serving.secret
 
-    def taken() -> tuple[Asked, list[bytes]]:
+    def taken(kind: type[Wish]) -> tuple[Wish, list[bytes]]:
         said, wanted = request.headers.get("Authorization", ""), authorization(secret)
         if not hmac.compare_digest(said.encode(), wanted.encode()):
             raise RefusedError(ErrorCode.UNAUTHENTICATED, "The secret is not this process's.")
-        return read(request.stream)
+        return read(request.stream, kind)
 
     @app.post("/predict")
     def predict() -> Response:
-        return _json(answers.predict(*taken()))
+        return _json(answers.predict(*taken(Asked)))
 
     @app.post("/embed")
     def embed() -> Response:
-        return _json(answers.embed(*taken()))
+        return _json(answers.embed(*taken(Asked)))
+
+    @app.post("/search")
+    def search() -> Response:
+        return _json(answers.search(*taken(Sought)))
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -78,13 +85,14 @@ def create_app(settings: Settings, given: ServeSettings, database: Database) -> 
 
 
 def close(app: Flask) -> None:
-    """End the application's decoders and its monitor."""
+    """End the application's decoders, its monitor, and what reads vectors."""
     parts: Parts = app.extensions[NAME]
     parts.decoders.close()
     parts.monitor.close()
+    parts.shelves.close()
 
 
-def _json(answer: Shown) -> Response:
+def _json(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), content_type="application/json")
 
 

@@ -18,8 +18,10 @@ class ServeSettings(BaseSettings):
 
     `batch` photos at most pass a backbone together; the first of them waits `linger` for others.
     `queued` photos at most wait for each backbone, and for the decoders. Fine-tuned models share
-    `model_bytes` of memory, heads `head_bytes`. `num_threads` are ONNX Runtime's, 0 for all cores.
-    What is known of the traffic is written every `drift_seconds`.
+    `model_bytes` of memory, heads `head_bytes`, the vectors of searched datasets
+    `vector_bytes`, those of one merchant half of it; a set of up to `exact_vectors` is compared
+    whole. `num_threads` are ONNX Runtime's, 0 for all cores. What is known of the traffic is
+    written every `drift_seconds`.
     """
 
     model_config = SettingsConfigDict(
@@ -37,6 +39,8 @@ class ServeSettings(BaseSettings):
     model_bytes: int = Field(default=1024 * MIB, ge=0)
     drift_seconds: float = Field(default=5.0, gt=0)
     head_bytes: int = Field(default=256 * MIB, ge=0)
+    vector_bytes: int = Field(default=1024 * MIB, ge=0)
+    exact_vectors: int = Field(default=50_000, ge=0)
 
 
 def faults(given: ServeSettings, settings: Settings) -> list[str]:

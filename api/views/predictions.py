@@ -13,7 +13,7 @@ from regraft.contract.errors import ErrorCode
 from regraft.contract.prediction import MAX_TOP, Embedding, Prediction
 
 routes = Routes()
-_ERRORS = (
+ERRORS = (
     ErrorCode.INVALID_MULTIPART,
     ErrorCode.INCOMPLETE_BODY,
     ErrorCode.REQUEST_TIMEOUT,
@@ -23,11 +23,11 @@ _ERRORS = (
     ErrorCode.ARTIFACT_CORRUPT,
     ErrorCode.STORAGE_FULL,
 )
-_HEADERS = {
+HEADERS = {
     "Content-Digest": "RFC 9530: `sha-256=:…:` or `sha-512=:…:` of the whole body, checked.",
 }
 _route = partial(
-    routes.add, "POST", errors=_ERRORS, form=photos.FORM, headers=_HEADERS, gate="predictions"
+    routes.add, "POST", errors=ERRORS, form=photos.FORM, headers=HEADERS, gate="predictions"
 )
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from benchmarks.serving import load
+from benchmarks.serving import load, search
 from benchmarks.serving.stage import (
     NUM_LABELS,
     Backbone,
@@ -32,17 +32,18 @@ _CLIENTS = 8
 
 
 class Plan(NamedTuple):
-    """How much is measured: merchants, seconds of each case, its repeats, clients, sessions."""
+    """How much is measured: merchants, seconds of a case, repeats, clients, sessions, vectors."""
 
     merchants: int
     seconds: float
     repeats: int
     levels: tuple[int, ...]
     sessions: int
+    vectors: tuple[int, ...]
 
 
-FULL = Plan(1000, 10.0, 5, (1, 2, 4, 8, 16, 32), 20)
-SHORT = Plan(12, 0.5, 1, (1, 4), 3)
+FULL = Plan(1000, 10.0, 5, (1, 2, 4, 8, 16, 32), 20, (10_000, 100_000, 1_000_000))
+SHORT = Plan(12, 0.5, 1, (1, 4), 3, (500,))
 
 
 def measure(home: Path, backbone: Backbone, plan: Plan) -> dict[str, Any]:
@@ -62,6 +63,7 @@ def measure(home: Path, backbone: Backbone, plan: Plan) -> dict[str, Any]:
         "session_for_each": apart,
         "session_for_each_bytes_extrapolated": extrapolated,
         "bytes_saved": extrapolated - shared["bytes_with_all"],
+        "search": search.measure(plan.vectors),
     }
 
 
@@ -131,7 +133,12 @@ def main() -> None:
     parser.add_argument("--merchants", type=int, default=FULL.merchants)
     parser.add_argument("--seconds", type=float, default=FULL.seconds, help="of each case")
     parser.add_argument("--short", action="store_true", help="try the measurement itself")
+    parser.add_argument("--search", type=int, nargs="+", metavar="N", help="only sets of N vectors")
     options = parser.parse_args()
+    if options.search:
+        alone = {"cores": os.cpu_count(), "search": search.measure(tuple(options.search))}
+        sys.stdout.write(json.dumps(alone, indent=1) + "\n")
+        return
     plan = FULL._replace(merchants=options.merchants, seconds=options.seconds)
     with tempfile.TemporaryDirectory(prefix="regraft-serving-") as folder:
         home = Path(folder)

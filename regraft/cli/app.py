@@ -10,7 +10,18 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from regraft.cli import batches, catalog, datasets, jobs, keys, merchants, models, predict, webhooks
+from regraft.cli import (
+    batches,
+    catalog,
+    datasets,
+    jobs,
+    keys,
+    merchants,
+    models,
+    predict,
+    search,
+    webhooks,
+)
 from regraft.cli.failures import report
 from regraft.cli.session import Session
 
@@ -51,6 +62,7 @@ app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(merchants.app, name="merchants")
 app.add_typer(keys.app, name="keys")
 app.command("predict")(predict.predict)
+app.command("search")(search.search)
 app.command("catalog")(catalog.catalog)
 app.command("whoami")(catalog.whoami)
 app.command("audit")(catalog.audit)

@@ -31,6 +31,7 @@ from regraft.contract.resources import (
     ShownBase,
     Strategy,
 )
+from regraft.contract.search import Search
 from regraft.contract.validation import printable
 from regraft.contract.verdict import KEPT
 from regraft.contract.webhooks import Delivery, Webhook, WebhookWithSecret
@@ -408,6 +409,23 @@ def predictions(results: Sequence[Mapping[str, Any]]) -> Table:
     A photo whose label is too unlikely to be answered says so.
     """
     return table(("image", "labels"), ((result["image"], _guesses(result)) for result in results))
+
+
+def search(found: Search) -> Group:
+    """Return one row for each image that was found, then what was left out or is not exact."""
+    rows = table(
+        ("score", "product", "label", "image", "name"),
+        (
+            (f"{row.score:.3f}", row.group or "", row.label or "", row.image, row.name)
+            for row in found.results
+        ),
+    )
+    notes = [f"{error.image}: {error.message}" for error in found.errors]
+    if found.num_missing:
+        notes.append(f"{found.num_missing} images have no features yet and were not compared")
+    if not found.exact:
+        notes.append(f"approximate: {found.recall:.0%} of the true neighbours are found")
+    return Group(rows, *notes)
 
 
 def vectors(results: Sequence[Embedded]) -> Table:

@@ -7,7 +7,7 @@ import io
 import json
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from regraft.client.download import OnBytes
 from regraft.client.errors import DatasetInvalid, InvalidInput
 from regraft.client.pack import pack
 from regraft.client.parts import PartsUpload
+from regraft.client.photos import parts_of
 from regraft.client.transport import Transport, idempotent, new_key, path
 from regraft.client.waiting import poll
 from regraft.contract.resources import Dataset, Image, Page
+from regraft.contract.search import Search
 from regraft.contract.verdict import Verdict
 
 
@@ -60,6 +62,34 @@ class Datasets:
             with _Metered(packed, on_progress) as content:
                 file = ("dataset.zip", content, "application/zip")
                 return self._send({"file": file}, fields, key)
+
+    def search(
+        self,
+        dataset: str,
+        photos: Iterable[str | Path | bytes],
+        *,
+        top: int = 10,
+        group: bool = False,
+        model: str | None = None,
+    ) -> Search:
+        """Return the images that look most like photos of one product: files, or their bytes.
+
+        With `group` each product is found once. `model` sees the photos: without it the newest
+        that was trained on the dataset.
+
+        Raises:
+            InvalidInput: a file cannot be read.
+            ConflictError: (`dataset_not_indexed`) nothing has computed its features yet.
+        """
+        files = parts_of(photos)
+        params = {"top": str(top), "group": str(group).lower()}
+        params |= {} if model is None else {"model": model}
+        url = path("datasets", dataset, "search")
+
+        def make(http: httpx2.Client) -> httpx2.Request:
+            return http.build_request("POST", url, params=params, files=files)
+
+        return self._transport.call(make, Search)
 
     def _send(self, files: dict[str, Any], fields: dict[str, str], key: str) -> Dataset:
         # One boundary for every retry: with one key, the body must be the same to the byte.

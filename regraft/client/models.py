@@ -14,6 +14,7 @@ import httpx2
 
 from regraft.client.download import Download, OnBytes, target_of
 from regraft.client.errors import InvalidInput
+from regraft.client.photos import parts_of
 from regraft.client.transport import Answer, Transport, new_key, path
 from regraft.contract.drift import Drift
 from regraft.contract.prediction import Embedding, Prediction
@@ -22,7 +23,6 @@ from regraft.contract.registry import Alias, Deleted
 from regraft.contract.resources import Job, Model, ModelFile, Page
 
 BUNDLE = "bundle.zip"
-_PHOTO = "application/octet-stream"
 
 
 class Models:
@@ -143,7 +143,7 @@ class Models:
         groups: Sequence[str | None] | None,
         answer: type[Answer],
     ) -> Answer:
-        files = [("image", _part(number, photo)) for number, photo in enumerate(photos)]
+        files = parts_of(photos)
         fields = {} if groups is None else {"groups": json.dumps(list(groups))}
 
         def make(http: httpx2.Client) -> httpx2.Request:
@@ -182,14 +182,3 @@ class Models:
 
 def _alias(name: str, alias: str) -> str:
     return path("models", name, "aliases", alias)
-
-
-def _part(number: int, photo: str | Path | bytes) -> tuple[str, bytes, str]:
-    """Return a photo as a part of a form; bytes without a name are named by their place."""
-    if isinstance(photo, bytes):
-        return str(number), photo, _PHOTO
-    file = Path(photo)
-    try:
-        return file.name or str(number), file.read_bytes(), _PHOTO
-    except OSError as error:
-        raise InvalidInput(f"{file} cannot be read: {error.strerror or error}") from error

@@ -37,6 +37,7 @@ class ErrorCode(StrEnum):
     IN_USE = "in_use"
     WORSE_MODEL = "worse_model"
     DATASET_NOT_READY = "dataset_not_ready"
+    DATASET_NOT_INDEXED = "dataset_not_indexed"
     NOT_SERVABLE = "not_servable"
     PAYLOAD_TOO_LARGE = "payload_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
@@ -118,6 +119,13 @@ RECORDS: dict[ErrorCode, ErrorRecord] = {
         "user_data",
         True,
         "Wait until it is `ready`; one that is `invalid` must be uploaded again.",
+    ),
+    ErrorCode.DATASET_NOT_INDEXED: ErrorRecord(
+        409,
+        "user_data",
+        False,
+        "Let the model answer about the dataset (`POST /v1/batches`), or train one on it: either "
+        "leaves the features that a search compares.",
     ),
     ErrorCode.NOT_SERVABLE: ErrorRecord(
         409,

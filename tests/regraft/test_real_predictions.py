@@ -5,19 +5,24 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sqlalchemy import select, update
 from typer.testing import CliRunner
 from werkzeug.serving import make_server
 
 from api.app import create_app
 from core.settings import Serving as ServingSettings
 from core.settings import Settings
+from db.models import Image, Model
 from db.session import Database
 from regraft.cli.app import app as cli
 from regraft.client import Client, InvalidInput, NotFoundError
 from tests.conftest import fresh_url
 from tests.regraft.standin import Quiet
 from tests.serve.conftest import BLUE, RED, photo
+from tests.support.features import KEY, store_features
+from tests.support.jobs import ready_dataset
 from tests.support.merchants import Merchant
 from tests.support.served import Shelf, listening
 
@@ -61,6 +66,8 @@ def test_photos_are_recognised(
         assert [row.num_images for row in grouped.results] == [2]
         pooled = client.models.embed(model, [photo(RED), photo(BLUE)], pool=True)
         assert [len(row.vector or ()) for row in pooled.results] == [3]
+        found_in = client.datasets.search(_searchable(database, acme), [photo(RED)], model=model)
+        assert [row.score for row in found_in.results][:1] == [pytest.approx(1.0, abs=0.01)]
         with pytest.raises(InvalidInput, match="cannot be read"):
             client.models.predict(model, [tmp_path / "none.jpg"])
     with Client(url, zenith.key) as other, pytest.raises(NotFoundError):
@@ -91,3 +98,24 @@ def test_the_command_line_says_the_same(
     assert len(answer["results"][0]["vector"]) == 3
     ran = CliRunner().invoke(cli, ["models", "embed", model, str(good), str(good), "--pool"])
     assert "2 photos" in ran.stdout
+    dataset = _searchable(database, acme)
+    ran = CliRunner().invoke(cli, ["search", dataset, str(good), "--model", model])
+    assert (ran.exit_code, "mug/0.png" in ran.stdout) == (0, True), ran.output
+    ran = CliRunner().invoke(cli, ["search", dataset, str(good), str(bad), "--model", model])
+    assert ran.exit_code == 1
+    assert "The file is not an image." in ran.stdout
+
+
+def _searchable(database: Database, merchant: Merchant) -> str:
+    """Return a dataset whose first image has features that look red to every model here."""
+    dataset = ready_dataset(database, merchant.tenant_id)
+    with database.write() as session:
+        lineage = {"features_key": KEY}
+        mine = Model.tenant_id == merchant.tenant_id
+        session.execute(update(Model).where(mine).values(lineage=lineage))
+        images = session.scalars(
+            select(Image.sha256).where(Image.dataset_id == dataset).order_by(Image.seq)
+        ).all()
+    rows = {str(sha256): np.array(RED, dtype=np.float32) / 127.5 - 1 for sha256 in images[:1]}
+    store_features(database, merchant.tenant_id, rows)
+    return dataset

@@ -17,3 +17,7 @@ def test_it_measures_what_it_says(tmp_path: Path) -> None:
     assert all(0 < level["p50_ms"] <= level["p99_ms"] for level in found["load"])
     assert sum(level["refused"] for level in found["load"]) == 0
     assert found["session_for_each"]["sessions"] == SHORT.sessions
+    (searched,) = found["search"]
+    assert (searched["vectors"], searched["exact"]) == (SHORT.vectors[0], True)
+    assert searched["recall_of_other_queries"] > 0.98
+    assert 0 < searched["p50_ms"] <= searched["p99_ms"]
