@@ -19,7 +19,7 @@ from regraft.contract.drift import Drift
 from regraft.contract.erasure import Erasure, ErasurePreview, ErasureRequest
 from regraft.contract.job import JobSubmission
 from regraft.contract.prediction import Embedding, Prediction
-from regraft.contract.registry import Alias, AliasMove, AuditEntry, Deleted, NewClasses
+from regraft.contract.registry import Alias, AliasMove, AuditEntry, Deleted, Evaluate, NewClasses
 from regraft.contract.resources import (
     Backbone,
     Checkpoint,
@@ -474,6 +474,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     JobSubmission: _SUBMISSION,
     AliasMove: {"to": 3},
     NewClasses: {"dataset": _DATASET, "label": "teapot"},
+    Evaluate: {"dataset": _DATASET},
     UploadRequest: {"bytes": 20000000, "sha256": _SHA},
     ErasureRequest: {"dataset": _DATASET, "models": "delete"},
     Page[Erasure]: _page(Erasure, _ERASURE),

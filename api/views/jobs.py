@@ -13,7 +13,7 @@ from db.repositories.reading import Slice, Window
 from regraft.contract.errors import ErrorCode
 from regraft.contract.ids import DatasetId
 from regraft.contract.job import JobSubmission
-from regraft.contract.registry import NewClasses
+from regraft.contract.registry import Evaluate, NewClasses
 from regraft.contract.resources import (
     Checkpoint,
     Job,
@@ -103,6 +103,36 @@ def add_classes(call: Call, ref: str, body: NewClasses) -> Response:
         repeatable.claim(body.model_dump(mode="json")),
         lambda session, trainer: jobs.extend(session, call.tenant_id, ref, body, trainer),
     )
+
+
+@routes.add(
+    "POST",
+    "/v1/models/{ref}/evaluate",
+    Job,
+    scope="write",
+    status=202,
+    errors=_SUBMIT_ERRORS,
+    repeatable=True,
+)
+def evaluate_model(call: Call, ref: str, body: Evaluate) -> Response:
+    """Measure a model on a dataset: a job whose `metrics.test` say how good it is there.
+
+    Images whose label the model does not know are counted in `metrics.unknown_labels`.
+    """
+    return _submitted(
+        call,
+        repeatable.claim(body.model_dump(mode="json")),
+        lambda session, trainer: jobs.evaluate(session, call.tenant_id, ref, body, trainer),
+    )
+
+
+@routes.add("GET", "/v1/models/{ref}/evaluations", Page[Job])
+def list_evaluations(call: Call, ref: str, query: PageQuery) -> Page[Job]:
+    """List the jobs that measured a model, newest first."""
+    window = Window(query.limit, query.cursor)
+    with call.database.read() as session:
+        rows = jobs.evaluations(session, call.tenant_id, ref, window)
+    return shown.page(rows, shown.job)
 
 
 def _submitted(

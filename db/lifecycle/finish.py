@@ -179,6 +179,16 @@ def succeed_batch(session: Session, claim: Claim, answered: Answered) -> bool:
     return True
 
 
+def succeed_evaluation(
+    session: Session, claim: Claim, metrics: dict[str, object], num_images: int
+) -> bool:
+    """End an evaluation well: the job and its result; there is no model."""
+    if not leave(session, claim, JobStatus.SUCCEEDED, "Succeeded."):
+        return False
+    _add_result(session, claim, num_images=num_images, metrics=metrics)
+    return True
+
+
 def fail(session: Session, held: Held, error: JobError, **values: Any) -> bool:
     """End a job with an error that its user is shown; `values` are further columns to set."""
     return leave(

@@ -13,7 +13,7 @@ from regraft.contract.ids import new_id
 from regraft.contract.status import TERMINAL, DatasetStatus, JobKind
 
 # What a merchant calls the kinds that it knows by their ids; a dataset tells of its own ingest.
-_TOLD = {JobKind.TRAIN: "job", JobKind.BATCH: "batch"}
+_TOLD = {JobKind.TRAIN: "job", JobKind.BATCH: "batch", JobKind.EVALUATE: "job"}
 
 
 class _News(NamedTuple):

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from db.models import Job, JobEvent
 from db.repositories.reading import get
 from db.tenancy import scoped
-from regraft.contract.status import TERMINAL, JobKind
+from regraft.contract.status import SHOWN_KINDS, TERMINAL, JobKind
 
 MOST = 500
 _NOUNS = {JobKind.TRAIN: "job", JobKind.BATCH: "batch"}
@@ -33,7 +33,9 @@ def position(
 
     Raises `NotFoundError` where the tenant has no such job of this kind.
     """
-    get(session, scoped(Job, tenant_id).where(Job.kind == kind, Job.id == job_id), _NOUNS[kind])
+    kinds = SHOWN_KINDS if kind in SHOWN_KINDS else {kind}
+    mine = scoped(Job, tenant_id).where(Job.kind.in_(kinds), Job.id == job_id)
+    get(session, mine, _NOUNS[kind])
     query = scoped(JobEvent, tenant_id).where(JobEvent.job_id == job_id, JobEvent.id == last)
     known = None if last is None or not last.isascii() else session.scalar(query)
     return Position(tenant_id, job_id, 0 if known is None else known.seq)

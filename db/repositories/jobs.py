@@ -20,8 +20,9 @@ from db.repositories.reading import Slice, Window, get, newest_first, oldest_fir
 from db.tenancy import scoped
 from regraft.contract.ids import new_id
 from regraft.contract.job import FromModel, JobSubmission
-from regraft.contract.registry import NewClasses
+from regraft.contract.registry import Evaluate, NewClasses
 from regraft.contract.status import (
+    SHOWN_KINDS,
     TERMINAL,
     EventLevel,
     JobKind,
@@ -61,7 +62,7 @@ _WISHES = {
 }
 # What a field of a job is called where it is made of a shorter body.
 _PARAMS = {"strategy.label": "label", "base.model": "ref"}
-_TRAIN = Job.kind == JobKind.TRAIN
+_SHOWN = Job.kind.in_(SHOWN_KINDS)
 
 
 def submit(
@@ -115,6 +116,59 @@ def extend(
         raise
 
 
+def evaluate(
+    session: Session, tenant_id: str, reference: str, wanted: Evaluate, trainer_class: str
+) -> Overview:
+    """Submit a job that measures a model on a dataset; it trains nothing and makes no model.
+
+    Raises `NotFoundError`, `ConflictError` for a dataset that is not ready or a model without
+    weights, `RefusedError` where they share no label, or `QuotaError`.
+    """
+    model = models.find(session, tenant_id, reference)
+    submission = JobSubmission(dataset=wanted.dataset, base=FromModel(model=model.id))
+    try:
+        submissions.check(session, tenant_id, submission)
+    except RefusedError as error:
+        error.param = _PARAMS.get(error.param or "", error.param)
+        raise
+    warning = submissions.measurable(session, tenant_id, model, wanted.dataset)
+    quotas.admit_job(session, tenant_id)
+    job = Job(
+        id=new_id("job"),
+        tenant_id=tenant_id,
+        kind=JobKind.EVALUATE,
+        device_class=device_class_of(JobKind.EVALUATE, trainer_class),
+        name=wanted.name,
+        register_as=model.name,
+        # As a reader of jobs knows it, so that an older client can list what it does not know.
+        spec={**submission.spec().model_dump(mode="json"), "strategy": {"type": "none"}},
+        dataset_id=wanted.dataset,
+        user_metadata=wanted.metadata,
+        priority=wanted.priority,
+    )
+    queueing.enqueue(session, job)
+    if warning is not None:
+        _tell(session, job, warning, level="warn")
+    return _overviews(session, tenant_id, [job])[0]
+
+
+def evaluations(
+    session: Session, tenant_id: str, reference: str, window: Window
+) -> Slice[Overview]:
+    """Return a page of the jobs that measured a model, newest first; raises `NotFoundError`."""
+    model = models.find(session, tenant_id, reference)
+    query = scoped(Job, tenant_id).where(
+        Job.kind == JobKind.EVALUATE, Job.spec["base"]["model"].as_string() == model.id
+    )
+    page = newest_first(session, query, Job.id, "job", window)
+    return Slice(_overviews(session, tenant_id, page.rows), page.next_cursor)
+
+
+def _base_model(job: Job) -> str:
+    base = job.spec.get("base")
+    return str(base.get("model")) if isinstance(base, dict) else ""
+
+
 def _test_of(session: Session, tenant_id: str, model: Model, dataset: str) -> str | None:
     """Return the test dataset of a model, unless it is gone or is to be learned from."""
     job = session.scalar(scoped(Job, tenant_id).where(Job.id == model.job_id))
@@ -132,7 +186,12 @@ def retry(session: Session, tenant_id: str, job_id: str, trainer_class: str) -> 
     job = find(session, tenant_id, job_id)
     if job.status not in TERMINAL:
         raise ConflictError(f"The job is {job.status}; only one that has ended can run again.")
-    found = submit(session, tenant_id, _submission(job), trainer_class)
+    if job.kind == JobKind.EVALUATE:
+        named = {"name": job.name, "metadata": job.user_metadata, "priority": job.priority}
+        again = Evaluate.model_validate({"dataset": job.dataset_id, **named})
+        found = evaluate(session, tenant_id, _base_model(job), again, trainer_class)
+    else:
+        found = submit(session, tenant_id, _submission(job), trainer_class)
     _tell(session, found.job, f"The same as {job.id}, once more.", level="info")
     return found
 
@@ -175,8 +234,8 @@ def _tell(session: Session, job: Job, message: str, *, level: EventLevel) -> Non
 
 
 def find(session: Session, tenant_id: str, job_id: str) -> Job:
-    """Return one training job; raises `NotFoundError`, as for an ingest job."""
-    return get(session, scoped(Job, tenant_id).where(_TRAIN, Job.id == job_id), "job")
+    """Return one job that merchants know; raises `NotFoundError`, as for an ingest job."""
+    return get(session, scoped(Job, tenant_id).where(_SHOWN, Job.id == job_id), "job")
 
 
 def show(session: Session, tenant_id: str, job_id: str) -> Overview:
@@ -186,7 +245,7 @@ def show(session: Session, tenant_id: str, job_id: str) -> Overview:
 
 def listed(session: Session, tenant_id: str, wanted: Filter, window: Window) -> Slice[Overview]:
     """Return a page of the tenant's training jobs, newest first."""
-    query = scoped(Job, tenant_id).where(_TRAIN)
+    query = scoped(Job, tenant_id).where(_SHOWN)
     if wanted.dataset is not None:
         query = query.where(Job.dataset_id == wanted.dataset)
     if wanted.status in _WISHES:

@@ -3,10 +3,11 @@
 Everything that can be known before a worker has the images is judged here, at once.
 """
 
+from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from core.refusals import ConflictError, InvalidError, NotFoundError, RefusedError
-from db.models import Dataset, Job, Model
+from db.models import Dataset, Image, Job, Model
 from db.repositories import datasets, models
 from db.tenancy import scoped
 from regraft.contract.catalog import BACKBONES
@@ -94,6 +95,30 @@ def _check_extension(
         listed = ", ".join(f"{label} ({count})" for label, count in sorted(few.items()))
         message = f"A new label needs {MIN_NEW} images at least, and the dataset has: {listed}."
         raise RefusedError(ErrorCode.TOO_FEW_IMAGES, message, "dataset")
+
+
+def measurable(session: Session, tenant_id: str, model: Model, dataset_id: str) -> str | None:
+    """Return what to warn of before a model is measured on a dataset.
+
+    Raises `RefusedError` where no image has a label that the model knows.
+    """
+    dataset = datasets.find(session, tenant_id, dataset_id, param="dataset")
+    known = _labels(dataset) & set(model.labels)
+    if not known:
+        message = "The dataset has no image with a label that the model knows."
+        raise RefusedError(ErrorCode.LABEL_SPACES_DISJOINT, message, "dataset")
+    learned = learned_from(session, tenant_id, model.id)
+    hashes = scoped(Image, tenant_id).where(Image.dataset_id.in_(learned))
+    seen = scoped(Image, tenant_id).where(
+        Image.dataset_id == dataset_id, Image.sha256.in_(hashes.with_only_columns(Image.sha256))
+    )
+    count = session.scalar(seen.with_only_columns(func.count())) or 0
+    if count == 0:
+        return None
+    return (
+        f"{count} of the images are in a dataset that the model was made from: what it learned "
+        "from proves little."
+    )
 
 
 def learned_from(session: Session, tenant_id: str, model_id: str) -> list[str]:

@@ -161,6 +161,33 @@ def add_classes(
 
 
 @app.command()
+def evaluate(
+    ctx: typer.Context,
+    model: ModelArg,
+    *,
+    dataset: Annotated[str, typer.Option(help="What to measure it on (ds_…).")],
+    follow: Annotated[bool, typer.Option("--follow", help="Watch it to its end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a model on a dataset; nothing is trained."""
+    with connect(ctx) as client:
+        job = client.models.evaluate(model, dataset)
+        if follow:
+            job = followed(client, job.id, as_json=as_json)
+    show(job, render.job(job), as_json=as_json)
+
+
+@app.command()
+def evaluations(
+    ctx: typer.Context, model: ModelArg, limit: Limit = 20, as_json: Json = False
+) -> None:
+    """List the jobs that measured a model, newest first."""
+    with connect(ctx) as client:
+        found = first(client.models.evaluations(model, page_size=page_size(limit)), limit)
+    show(listed(found), render.jobs(found), as_json=as_json)
+
+
+@app.command()
 def promote(
     ctx: typer.Context,
     name: NameArg,

@@ -111,7 +111,7 @@ def job(it: Job) -> RenderableType:
         "dataset": it.spec.dataset,
         "source": it.spec.source_dataset,
         "unlabelled": it.spec.unlabelled_dataset,
-        "method": f"{it.spec.strategy.type} on {_base(it.spec.base)}",
+        "method": _method(it),
         "phase": _phase(it),
         "queue": it.queue and it.queue.jobs_ahead is not None and f"{it.queue.jobs_ahead} ahead",
         "starts": it.queue and it.queue.estimated_start and f"about {it.queue.estimated_start}",
@@ -123,6 +123,16 @@ def job(it: Job) -> RenderableType:
     }
     worth = quality(it.metrics, it.transfer) if it.metrics else []
     return Group(fields({name: value or None for name, value in head.items()}), *worth)
+
+
+def _method(it: Job) -> str:
+    """Return what a job does, and on what."""
+    base = _base(it.spec.base)
+    return (
+        f"measures {base}"
+        if it.spec.strategy.type == "none"
+        else f"{it.spec.strategy.type} on {base}"
+    )
 
 
 def _base(it: ShownBase) -> str:

@@ -102,6 +102,24 @@ class Models:
         url = path("models", model, "classes")
         return self._transport.post(url, Job, body, idempotency_key or new_key())
 
+    def evaluate(
+        self, model: str, dataset: str, *, idempotency_key: str | None = None, **fields: Any
+    ) -> Job:
+        """Measure a model on a dataset; the job's `metrics.test` say how good it is there.
+
+        Further `fields` are `Evaluate`'s.
+
+        Raises:
+            ValidationFailed: (`label_spaces_disjoint`) they have no label in common.
+        """
+        url, body = path("models", model, "evaluate"), {"dataset": dataset, **fields}
+        return self._transport.post(url, Job, body, idempotency_key or new_key())
+
+    def evaluations(self, model: str, *, page_size: int = 100) -> Iterator[Job]:
+        """Yield the jobs that measured a model, newest first."""
+        url = path("models", model, "evaluations")
+        return self._transport.pages(url, Page[Job], {"limit": page_size})
+
     def predict(
         self,
         model: str,

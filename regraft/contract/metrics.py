@@ -124,16 +124,30 @@ class Leaks(Shown):
     accuracy_without_interval: tuple[float, float]
 
 
+class UnknownLabel(Shown):
+    """A label of measured images that the model does not know.
+
+    None of its `num_images` can be named right, so they are no part of the metrics; the model
+    answers for `num_answered` of them all the same.
+    """
+
+    label: str
+    num_images: int
+    num_answered: int
+
+
 class JobMetrics(Shown):
     """Metrics on held-out images, and on the test dataset where the job names one.
 
     `leaks` has an entry for each part with images that nearly equal one that was learned from.
+    `unknown_labels` are those of an evaluation's images.
     """
 
     validation: Metrics | None = None
     test: Metrics | None = None
     calibration: Calibration | None = None
     leaks: list[Leaks] = []
+    unknown_labels: list[UnknownLabel] = []
 
 
 class Gain(Shown):

@@ -70,6 +70,15 @@ class NewClasses(Strict):
         return dataset
 
 
+class Evaluate(Strict):
+    """The body of `POST /v1/models/{ref}/evaluate`: what to measure a finished model on."""
+
+    dataset: DatasetId
+    name: Text | None = None
+    metadata: Metadata = Field(default={})
+    priority: int = Field(default=0, ge=-100, le=100)
+
+
 class Comparison(Shown):
     """How many of the same images a model named right, and the one it replaced before it.
 

@@ -61,10 +61,13 @@ class JobKind(StrEnum):
     INGEST = "ingest"
     ERASE = "erase"
     BATCH = "batch"
+    EVALUATE = "evaluate"
 
 
 # The kinds that a trainer carries out, on its device.
-TRAINER_KINDS = frozenset({JobKind.TRAIN, JobKind.BATCH})
+TRAINER_KINDS = frozenset({JobKind.TRAIN, JobKind.BATCH, JobKind.EVALUATE})
+# The kinds that a merchant finds under `/v1/jobs`.
+SHOWN_KINDS = frozenset({JobKind.TRAIN, JobKind.EVALUATE})
 
 
 Phase = Literal["preparing", "features", "training", "evaluating", "exporting"]

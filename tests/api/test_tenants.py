@@ -25,7 +25,7 @@ BODIES: dict[str, dict[str, Any]] = {
 # Closed to every merchant, whatever the id: tests/api/views/test_administration.py.
 _ADMINISTRATION = ("/v1/merchants", "/v1/keys")
 # What is done with a model on a dataset, which the body names.
-_NAME_A_DATASET = ("/classes",)
+_NAME_A_DATASET = ("/classes", "/evaluate")
 FIELDS = ("dataset", "test_dataset")
 
 

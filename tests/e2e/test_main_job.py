@@ -144,6 +144,21 @@ def test_a_label_is_added_without_training(
         other.models.add_classes(model.id, coats.id, "coat")
 
 
+def test_a_model_is_measured_on_photos_of_today(client: Client, job: Job, dataset: str) -> None:
+    """Whoever doubts a model would have to train it again to know."""
+    asked = client.models.evaluate(str(job.model), str(job.spec.test_dataset))
+    done = client.jobs.wait(asked.id, timeout=180)
+    assert done.model is None
+    assert done.metrics is not None
+    assert job.metrics is not None
+    assert done.metrics.test is not None
+    assert job.metrics.test is not None
+    assert done.metrics.test.confusion_matrix == job.metrics.test.confusion_matrix
+    assert [one.id for one in client.models.evaluations(str(job.model))] == [done.id]
+    assert done.id in {one.id for one in client.jobs.list()}
+    assert [one.type for one in client.jobs.follow(done.id)]
+
+
 def test_the_other_merchant_sees_nothing(stack: Stack, job: Job) -> None:
     """One merchant's products and models are another's trade secrets."""
     with Client(stack.url, stack.create_merchant("Zenith").key) as other:

@@ -19,7 +19,7 @@ from regraft.contract.catalog import BACKBONES, STRATEGIES
 from regraft.contract.errors import RECORDS, ErrorBody, ErrorCode, ErrorDetail, ErrorEnvelope
 from regraft.contract.ids import new_id
 from regraft.contract.job import JobSubmission
-from regraft.contract.registry import AliasMove, Deleted, NewClasses
+from regraft.contract.registry import AliasMove, Deleted, Evaluate, NewClasses
 from regraft.contract.resources import (
     Backbone,
     Dataset,
@@ -167,6 +167,7 @@ def _application(service: Standin) -> Flask:
     _dataset_routes(app, service)
     _job_routes(app, service)
     _model_routes(app, service)
+    _measuring_routes(app, service)
     _registry_routes(app, service)
     return app
 
@@ -222,14 +223,6 @@ def _job_routes(app: Flask, service: Standin) -> None:
             made = examples.job(JobSubmission.model_validate_json(request.get_data()))
             service.answers[key] = made
             service.jobs[made.id] = deque(examples.course(made, service.model.id))
-        return answer(made), 202
-
-    @app.post("/v1/models/<ref>/classes")
-    def classes(ref: str) -> tuple[Response, int]:
-        assert request.headers["Idempotency-Key"]
-        wanted = NewClasses.model_validate_json(request.get_data())
-        made = examples.job(JobSubmission(dataset=wanted.dataset, name=f"{ref}: {wanted.label}"))
-        service.jobs[made.id] = deque(examples.course(made, service.model.id))
         return answer(made), 202
 
     @app.get("/v1/jobs")
@@ -301,6 +294,29 @@ def _model_routes(app: Flask, service: Standin) -> None:
     def whoami() -> Response:
         ids = {"merchant": new_id("mer"), "key": new_id("key")}
         return answer(Whoami(merchant_name="Acme [bold]\x1b[31m", scopes=["read"], **ids))
+
+
+def _measuring_routes(app: Flask, service: Standin) -> None:
+    @app.post("/v1/models/<ref>/evaluate")
+    def measured(ref: str) -> tuple[Response, int]:
+        assert request.headers["Idempotency-Key"]
+        wanted = Evaluate.model_validate_json(request.get_data())
+        made = examples.job(JobSubmission(dataset=wanted.dataset, name=ref))
+        service.jobs[made.id] = deque(examples.course(made, service.model.id))
+        return answer(made), 202
+
+    @app.get("/v1/models/<ref>/evaluations")
+    def evaluations(ref: str) -> Response:
+        assert ref == "home-goods@production"
+        return _page([states[0] for states in service.jobs.values()])
+
+    @app.post("/v1/models/<ref>/classes")
+    def classes(ref: str) -> tuple[Response, int]:
+        assert request.headers["Idempotency-Key"]
+        wanted = NewClasses.model_validate_json(request.get_data())
+        made = examples.job(JobSubmission(dataset=wanted.dataset, name=f"{ref}: {wanted.label}"))
+        service.jobs[made.id] = deque(examples.course(made, service.model.id))
+        return answer(made), 202
 
 
 def _registry_routes(app: Flask, service: Standin) -> None:

@@ -19,6 +19,7 @@ from worker.engine.comparison import (
 )
 from worker.engine.context import Context, Recorded
 from worker.engine.delivery import deliver
+from worker.engine.evaluation import run_evaluation
 from worker.engine.export.model import Trained
 from worker.engine.extension.run import run_extension
 from worker.engine.features import Features
@@ -52,6 +53,8 @@ def run(spec: RunSpec, context: Context) -> Result:
         torch.set_num_threads(spec.num_threads)
     recorded = Recorded(context)
     recorded.progress("preparing", 0.0)
+    if spec.task == "evaluate":
+        return Result(Produced(blobs=[], files=[]), run_evaluation(spec, recorded))
     if extends(spec.spec):
         return Result(*run_extension(spec, recorded))
     return _trained(spec, recorded)

@@ -104,12 +104,14 @@ class RunSpec(Surroundings):
 
     `source_data`, `unlabelled_data` and `base_model` are where `spec.source_dataset`,
     `spec.unlabelled_dataset` and `spec.base.model` lie: each is given where the spec names one.
-    `finished` are other files of the base model, where it is extended.
+    `finished` are other files of the base model, where it is extended or evaluated; an
+    evaluation measures it on `data` and takes nothing else of `spec`.
     `live_model` is the one that the merchant uses today under this name, to be compared with.
     `resume_from` is an earlier attempt's checkpoint, its hash verified; a run that cannot use
     it starts anew and says so in an event. `name` and `job` are what the model's card calls them.
     """
 
+    task: Literal["train", "evaluate"] = "train"
     name: str = "model"
     job: str | None = None
     spec: JobSpec
@@ -125,8 +127,9 @@ class RunSpec(Surroundings):
     @model_validator(mode="after")
     def _lies_somewhere(self) -> Self:
         base = self.spec.base
-        if (self.finished is None) == extends(self.spec):
-            text = "give it where the base model is extended, and only there"
+        reads_it = extends(self.spec) or self.task == "evaluate"
+        if (self.finished is None) == reads_it:
+            text = "give it where the base model is extended or evaluated, and only there"
             raise PydanticCustomError("one_of_two", "{text}", {"text": text, "field": "finished"})
         named = {
             "source_data": self.spec.source_dataset,

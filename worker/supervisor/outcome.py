@@ -65,6 +65,16 @@ def answered(claim: Claim, result: Answered) -> Outcome:
     return Outcome("answered", move)
 
 
+def evaluated(claim: Claim, metrics: dict[str, object], num_images: int) -> Outcome:
+    """The model was measured."""
+
+    def move(session: Session) -> JobStatus | None:
+        done = finish.succeed_evaluation(session, claim, metrics, num_images)
+        return JobStatus.SUCCEEDED if done else None
+
+    return Outcome("evaluated", move)
+
+
 def erased(claim: Claim) -> Outcome:
     """A dataset is gone, and this host keeps nothing of it."""
 

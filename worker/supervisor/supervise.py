@@ -18,6 +18,7 @@ from worker.supervisor import outcome
 from worker.supervisor.attempt import Attempt
 from worker.supervisor.batch import answer
 from worker.supervisor.erase import erase
+from worker.supervisor.evaluation import evaluate
 from worker.supervisor.heart import Heart
 from worker.supervisor.outcome import InterruptedRunError, Outcome
 from worker.supervisor.settle import settle
@@ -28,6 +29,7 @@ _RUNS: dict[JobKind, Callable[[Attempt], Outcome]] = {
     JobKind.INGEST: ingest,
     JobKind.ERASE: erase,
     JobKind.BATCH: answer,
+    JobKind.EVALUATE: evaluate,
 }
 _log = logger(__name__)
 

@@ -20,10 +20,10 @@ _log = logger(__name__)
 
 def train(attempt: Attempt) -> Outcome:
     """Run one training to its end."""
-    return _Training(attempt, run_spec(attempt)).run()
+    return Training(attempt, run_spec(attempt)).run()
 
 
-class _Training(Conversation[CheckpointReport]):
+class Training(Conversation[CheckpointReport]):
     """The conversation about one training."""
 
     def __init__(self, attempt: Attempt, spec: RunSpec) -> None:

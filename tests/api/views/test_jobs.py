@@ -41,6 +41,7 @@ def test_a_finished_job(api: Api, acme: Merchant) -> None:
         *("succeeded", trained.model_id, None),
     )
     empty: dict[str, object] = {"validation": None, "test": None, "calibration": None, "leaks": []}
+    empty["unknown_labels"] = []
     assert shown["metrics"] == empty
     assert shown["usage"] == {"device_seconds": 1.5, "num_images": 3}
     assert (shown["started_at"], shown["finished_at"]) == (

@@ -404,6 +404,20 @@ def test_labels_are_added_to_a_model(run: Run, service: Standin) -> None:
     assert json.loads(service.seen[-1].body)["guard"] == "off"
 
 
+def test_a_model_is_measured(run: Run, service: Standin) -> None:
+    """Whoever wants to know how good a model is on new photos would have to train it again."""
+    model = "home-goods@production"
+    ran = run("models", "evaluate", model, "--dataset", DATASET, "--follow")
+    assert (ran.code, "91.0%" in ran.out) == (0, True)
+    (sent,) = [one for one in service.seen if one.method == "POST"]
+    assert (sent.path, json.loads(sent.body)) == (
+        f"/v1/models/{model}/evaluate",
+        {"dataset": DATASET},
+    )
+    (listed,) = run("models", "evaluations", model, "--json").json["data"]
+    assert listed["id"] in run("models", "evaluations", model).out
+
+
 def test_models_are_deleted(run: Run, service: Standin) -> None:
     """A model in use is refused with the reason, not with a traceback."""
     refused = run("models", "delete", service.model.id, "--json")
