@@ -25,6 +25,7 @@ from serve.heads import Files
 from serve.monitor import Monitor
 from serve.residents import Residents
 from serve.settings import ServeSettings
+from serve.upkeep import Upkeep
 from serve.vectors import Shelves
 
 NAME = "regraft-serve"
@@ -39,10 +40,11 @@ class Parts(NamedTuple):
     decoders: Decoders
     monitor: Monitor
     shelves: Shelves
+    upkeep: Upkeep
 
 
 def create_app(settings: Settings, given: ServeSettings, database: Database) -> Flask:
-    """Return the application; its decoders run until this process ends."""
+    """Return the application; its decoders and its upkeep run until this process ends."""
     files = Files(database)
     decoders = Decoders(given.decoders, settings.uploads, given.decode_seconds, given.queued)
     residents = Residents(files, given)
@@ -51,7 +53,8 @@ def create_app(settings: Settings, given: ServeSettings, database: Database) -> 
     answers = Answers(residents, decoders, monitor, shelves)
     app = Flask(NAME, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.serving.max_bytes + _OVERHEAD
-    app.extensions[NAME] = Parts(residents, decoders, monitor, shelves)
+    upkeep = Upkeep(residents, given.upkeep)
+    app.extensions[NAME] = Parts(residents, decoders, monitor, shelves, upkeep)
     app.register_error_handler(Exception, _refusal)
     secret = settings.serving.secret
 
@@ -85,8 +88,9 @@ def create_app(settings: Settings, given: ServeSettings, database: Database) -> 
 
 
 def close(app: Flask) -> None:
-    """End the application's decoders, its monitor, and what reads vectors."""
+    """End the application's decoders and what runs beside it."""
     parts: Parts = app.extensions[NAME]
+    parts.upkeep.close()
     parts.decoders.close()
     parts.monitor.close()
     parts.shelves.close()

@@ -5,6 +5,7 @@ Everything is read from the model's own files, each checked against its sha256.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -102,6 +103,18 @@ class Files:
             whole=whole,
             reference=reference,
         )
+
+    def deleted(self, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return those of some models, by tenant and id, that are there no more."""
+        by_tenant: dict[str, list[str]] = {}
+        for tenant_id, model_id in keys:
+            by_tenant.setdefault(tenant_id, []).append(model_id)
+        gone: set[tuple[str, str]] = set()
+        for tenant_id, ids in by_tenant.items():
+            with self._database.of(tenant_id).read() as session:
+                living = models.living(session, tenant_id, ids)
+            gone |= {(tenant_id, one) for one in ids if one not in living}
+        return gone
 
     def backbone(self, tenant_id: str, head: Head) -> bytes:
         """Return the serialised backbone of a model, its `model.onnx` checked as a whole."""

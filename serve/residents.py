@@ -43,6 +43,7 @@ class Residents:
         self._head_bytes = 0
         self._graphs: OrderedDict[Segment, Loaded] = OrderedDict()
         self._users: dict[Segment, int] = {}
+        self._orphans: set[Segment] = set()
 
     def head(self, tenant_id: str, model_id: str) -> Head:
         """Return a model's head.
@@ -62,6 +63,27 @@ class Residents:
             while self._head_bytes > self._given.head_bytes and len(self._heads) > 1:
                 self._head_bytes -= self._heads.popitem(last=False)[1].num_bytes
         return head
+
+    def forget_deleted(self) -> int:
+        """Let go of models that were deleted, and of backbones that were theirs alone.
+
+        Returns how many heads went; a backbone in use goes with a later call.
+        """
+        with self._lock:
+            known = list(self._heads)
+        gone = self._files.deleted(known)
+        with self._lock:
+            for key in gone & self._heads.keys():
+                head = self._heads.pop(key)
+                self._head_bytes -= head.num_bytes
+                if head.graph.scope != SHARED_SCOPE:
+                    self._orphans.add(head.graph)
+            self._orphans -= {head.graph for head in self._heads.values()}
+            for graph in [one for one in self._orphans if not self._users.get(one)]:
+                self._orphans.discard(graph)
+                if graph in self._graphs:
+                    self._unload(graph)
+        return len(gone)
 
     @contextmanager
     def backbone(self, tenant_id: str, head: Head) -> Iterator[Loaded]:

@@ -21,7 +21,7 @@ class ServeSettings(BaseSettings):
     `model_bytes` of memory, heads `head_bytes`, the vectors of searched datasets
     `vector_bytes`, those of one merchant half of it; a set of up to `exact_vectors` is compared
     whole. `num_threads` are ONNX Runtime's, 0 for all cores. What is known of the traffic is
-    written every `drift_seconds`.
+    written every `drift_seconds`, and deleted models are let go of every `upkeep` seconds.
     """
 
     model_config = SettingsConfigDict(
@@ -41,6 +41,7 @@ class ServeSettings(BaseSettings):
     head_bytes: int = Field(default=256 * MIB, ge=0)
     vector_bytes: int = Field(default=1024 * MIB, ge=0)
     exact_vectors: int = Field(default=50_000, ge=0)
+    upkeep: float = Field(default=10.0, gt=0)
 
 
 def faults(given: ServeSettings, settings: Settings) -> list[str]:

@@ -3,6 +3,7 @@
 A model is named by a reference (`regraft.contract.refs`); one that was deleted is not found.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, update
@@ -79,6 +80,12 @@ def files(session: Session, tenant_id: str, reference: str, window: Window) -> S
     model = find(session, tenant_id, reference)
     query = scoped(ModelFile, tenant_id).where(ModelFile.model_id == model.id)
     return by_name(session, query, ModelFile.name, window)
+
+
+def living(session: Session, tenant_id: str, ids: Sequence[str]) -> set[str]:
+    """Return those of some ids of models that the tenant has still."""
+    query = scoped(Model, tenant_id).where(Model.id.in_(ids), Model.deleted_at.is_(None))
+    return set(session.scalars(query.with_only_columns(Model.id)))
 
 
 def stored_file(session: Session, tenant_id: str, reference: str, name: str) -> StoredFile:

@@ -3,6 +3,8 @@
 import pytest
 
 from core.refusals import RefusedError
+from db.repositories import models
+from db.repositories.audit import OPERATOR
 from db.session import Database
 from regraft.contract.errors import ErrorCode
 from serve.heads import Files
@@ -72,3 +74,28 @@ def test_heads_are_bounded(database: Database, shelf: Shelf, acme: Merchant) -> 
         residents.head(acme.tenant_id, model_id)
     assert [key[1] for key in residents._heads] == models[2:]
     assert residents.head(acme.tenant_id, models[0]).labels == ("blue", "green", "red")
+
+
+def test_a_deleted_model_leaves_the_memory(
+    database: Database, shelf: Shelf, acme: Merchant, zenith: Merchant
+) -> None:
+    """What a merchant has deleted would lie in memory for as long as nobody else needs it."""
+    residents = _residents(database)
+    shared, tuned = shelf.add(acme.tenant_id), shelf.add(acme.tenant_id, own_backbone=_own(0))
+    theirs = shelf.add(zenith.tenant_id)
+    for merchant, model_id in ((acme, shared), (acme, tuned), (zenith, theirs)):
+        _use(residents, merchant, model_id)
+    assert (residents.forget_deleted(), len(residents._graphs)) == (0, 2)
+    with database.write() as session:
+        for model_id in (shared, tuned):
+            models.remove(session, acme.tenant_id, model_id, OPERATOR)
+    with residents.backbone(acme.tenant_id, residents.head(acme.tenant_id, tuned)):
+        assert residents.forget_deleted() == 2
+        assert len(residents._graphs) == 2
+    assert [key[1] for key in residents._heads] == [theirs]
+    assert residents._head_bytes == residents.head(zenith.tenant_id, theirs).num_bytes
+    assert residents.forget_deleted() == 0
+    assert len(residents._graphs) == 1
+    with pytest.raises(RefusedError) as refused:
+        residents.head(acme.tenant_id, tuned)
+    assert refused.value.code is ErrorCode.NOT_FOUND
