@@ -106,6 +106,15 @@ def test_where_one_fold_is_too_small_all_images_tell(
     assert [int(one.judged.sum()) for one in found.dropped] == [60, 60]
 
 
+def test_a_small_set_is_given_minutes_and_not_half_an_hour(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job of fifty photos, done in seconds, would take all of its hour on a slow host."""
+    monkeypatch.setattr(trials, "_cost", lambda *_: 20.0)
+    found = trials.halved(task._replace(seconds=3600.0), Recorder())
+    assert (found.winner, found.why) == (None, "there is not enough time for it.")
+
+
 def test_a_ladder_is_as_dear_as_its_folds_are_many() -> None:
     """A job would run over its limit by the number of folds."""
     costs = [(way, 1.0) for way in trials._WAYS]

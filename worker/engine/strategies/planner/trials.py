@@ -34,6 +34,7 @@ from worker.engine.strategies.fine_tuning import l2_sp, lp_ft, partial_finetune
 MIN_HELD = 30  # images: with fewer no gain that one may hope for can be told from chance
 HELD_FOLD = 0
 _LADDERS = ((3, 6, 12), (2, 4, 8), (1, 2, 4))  # epochs of each rung, the longest first
+_SMALL_SECONDS = 120.0  # that trials may take where all folds judge
 _PROBED = 16  # images that the cost of a step is measured on
 
 
@@ -89,18 +90,20 @@ def halved(task: Task, context: Context) -> Halving:
     goes on to twice the epochs. Where one fold is too small to tell, all are trained without
     each fold in turn, and judged by the images of all. The longest ladder is climbed whose
     cost, as a few steps measure it, fits in half of the task's time together with the last
-    training. What is left of that half has the winner judged on the other folds too.
+    training, or in two minutes where all folds judge. What is left of that half has the winner
+    judged on the other folds too.
     """
     started = time.perf_counter()
     judges = _judges(task)
     if not judges:
         why = f"{int((task.folds >= 0).sum())} images left out could not tell"
         return Halving(None, [], f"{why}; {MIN_HELD} can.")
+    seconds = _allowed(task, len(judges))
     costs = [(way, _cost(task, way, Silent(context))) for way in _ways(task)]
-    ladder = _affordable(costs, len(judges), task.seconds)
+    ladder = _affordable(costs, len(judges), seconds)
     if ladder is None:  # a large source costs what the target's own images may still be worth
         costs = [one for one in costs if one[0] in _WAYS]
-        ladder = _affordable(costs, len(judges), task.seconds)
+        ladder = _affordable(costs, len(judges), seconds)
     if ladder is None or context.should_stop():
         return Halving(None, [], "there is not enough time for it.")
     ways = [way for way, _ in costs]
@@ -116,6 +119,13 @@ def _judges(task: Task) -> Sequence[int]:
     if int((task.folds == HELD_FOLD).sum()) >= MIN_HELD:
         return (HELD_FOLD,)
     return _folds(task) if int((task.folds >= 0).sum()) >= MIN_HELD else ()
+
+
+def _allowed(task: Task, num_judges: int) -> float | None:
+    """Return the seconds of which half may be spent: a small set is not worth an hour."""
+    if task.seconds is None or num_judges == 1:
+        return task.seconds
+    return min(task.seconds, 2 * _SMALL_SECONDS)
 
 
 def _folds(task: Task) -> Sequence[int]:
