@@ -1,6 +1,7 @@
 """Requests that schemathesis makes from the live OpenAPI document, good ones and bad ones."""
 
 import contextlib
+import itertools
 import random
 import time
 from collections.abc import Callable
@@ -35,8 +36,8 @@ def send_all(target: Target, tally: Tally, until: float, of: int) -> None:
     while time.monotonic() < until:
         operations: list[Any] = list(schema.get_all_operations())
         rng.shuffle(operations)
-        for found in operations:
-            for mode in GenerationMode:
+        for found, mode in itertools.product(operations, GenerationMode):
+            if time.monotonic() < until:  # generating costs time too, sent or not
                 strategy = found.ok().as_strategy(generation_mode=mode)
                 send = _sender(target, tally, until)
                 # An operation without parameters has no bad requests to generate.
