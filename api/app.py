@@ -27,6 +27,7 @@ from api.views import (
     predictions,
     registry,
     search,
+    versions,
     webhooks,
 )
 from api.views import uploads as upload_views
@@ -46,6 +47,7 @@ _HEADERS = {
 }
 ROUTES = (
     datasets.routes,
+    versions.routes,
     upload_views.routes,
     jobs.routes,
     models.routes,

@@ -16,6 +16,7 @@ from core.refusals import RefusedError
 from db.repositories.models import StoredFile
 from regraft.contract.errors import ErrorCode
 
+OCTETS = "application/octet-stream"
 PIECE_BYTES = 64 * 1024  # a client must read one in the server's idle time
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
 
@@ -27,7 +28,7 @@ class Span(NamedTuple):
     stop: int
 
 
-def download(blobs: BlobStore, file: StoredFile) -> Response:
+def download(blobs: BlobStore, file: StoredFile, kind: str = OCTETS) -> Response:
     """Return a file or one range of it, with validators; raises `range_not_satisfiable`."""
     if sum(segment.length for segment in file.segments) != file.size:
         raise BlobCorruptError(file.sha256)
@@ -47,7 +48,7 @@ def download(blobs: BlobStore, file: StoredFile) -> Response:
         content,
         206 if span else 200,
         headers=headers,
-        content_type="application/octet-stream",
+        content_type=kind,
     )
 
 

@@ -236,7 +236,7 @@ def _success(route: Route, names: dict[type[BaseModel], Json]) -> Json:
         return found
     if not route.headers:
         return {"200": {"description": "Done.", "content": {"application/json": {}}}}
-    raw: Json = {"content": {"application/octet-stream": {}}}
+    raw: Json = {"content": {route.sends: {}}}
     return {
         "200": {"description": "The whole file.", **raw},
         "206": {"description": "The range that was asked for.", **raw},

@@ -43,9 +43,10 @@ def received(call: Call, size: int) -> BlobInfo:
     return call.blobs.put_bytes(call.tenant_id, bytes(data))
 
 
-def assembled(call: Call, found: Shown) -> None:
+def assembled(call: Call, found: Shown) -> int:
     """Join the parts, check the file as an upload in one piece is checked, and store it.
 
+    Return the number of its classes: one is enough for a version that adds to others.
     Raises `conflict` where parts are missing, `validation_failed` where the whole has another
     hash than was said, and what `core.archive.inspect` raises.
     """
@@ -64,5 +65,6 @@ def assembled(call: Call, found: Shown) -> None:
         if digest.hexdigest() != found.upload.sha256:
             message = "is not the SHA-256 of what came: begin again with the right one"
             raise InvalidError("sha256", message, "checksum_mismatch")
-        inspect(path, call.services.settings.uploads)
+        contents = inspect(path, call.services.settings.uploads, least_classes=1)
         call.blobs.put_file(call.tenant_id, path)
+        return len(contents.labels)

@@ -89,7 +89,7 @@ class Route:
 
     `form` is the schema of a multipart body. A request whose body may come slowly takes a place
     of `gate`; every prediction takes one, as it waits for the serving process.
-    `takes` is the media type of a body that is neither JSON nor a form.
+    `takes` is the media type of a body that is neither JSON nor a form, `sends` that of bytes.
     """
 
     method: str
@@ -103,6 +103,7 @@ class Route:
     form: dict[str, Any] | None = None
     gate: Literal["uploads", "predictions"] = "uploads"
     takes: str | None = None
+    sends: str = "application/octet-stream"
     body: type[BaseModel] | None = None
     query: type[Query] = Query
     takes_call: bool = True

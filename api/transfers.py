@@ -4,7 +4,7 @@ from functools import partial
 
 from flask import Response
 
-from api.downloads import PIECE_BYTES, download
+from api.downloads import OCTETS, PIECE_BYTES, download
 from api.routing import Call
 from db.repositories.models import StoredFile
 
@@ -15,17 +15,17 @@ HEADERS = {
 }
 
 
-def download_in_turn(call: Call, stored: StoredFile) -> Response:
+def download_in_turn(call: Call, stored: StoredFile, kind: str = OCTETS) -> Response:
     """Return a file; one that takes more than a piece takes a place among the downloads.
 
     Raises `unavailable` where none is free, and what `download` raises.
     """
     if stored.size <= PIECE_BYTES:
-        return download(call.blobs, stored)
+        return download(call.blobs, stored, kind)
     gate = call.services.gates.downloads
     gate.enter(call.tenant_id)
     try:
-        response = download(call.blobs, stored)
+        response = download(call.blobs, stored, kind)
     except BaseException:
         gate.leave(call.tenant_id)
         raise

@@ -20,7 +20,7 @@ from core import strict_json
 from core.refusals import InvalidError, RefusedError
 from regraft.contract.errors import ErrorCode
 
-_OVERHEAD = 1024 * 1024  # of boundaries and text fields beside the file itself
+_OVERHEAD = 4 * 1024 * 1024  # of boundaries and text fields beside the file itself
 _BESIDE_PARTS = 64 * 1024  # of those, what may stand outside the parts' data: it is held in memory
 _FORGOTTEN_SECONDS = 3600.0
 _SWEEP_SECONDS = 600.0
@@ -29,20 +29,32 @@ _SWEEP_SECONDS = 600.0
 _swept: dict[Path, float] = {}  # when this process last swept each folder of uploads
 
 
+class Form(NamedTuple):
+    """The text fields that a route takes, which of them may be long, and if it must have a file."""
+
+    names: frozenset[str]
+    long: frozenset[str] = frozenset()
+    wants_file: bool = True
+
+
 class Upload(NamedTuple):
-    """A received file with its sha256 in hex and size in bytes, and the text fields beside it."""
+    """A received file with its sha256 in hex and size in bytes, and the text fields beside it.
+
+    Where none came it is empty.
+    """
 
     path: Path
     sha256: str
     size: int
     fields: dict[str, str]
+    has_file: bool
 
 
 @contextlib.contextmanager
-def received(services: Services, names: frozenset[str]) -> Iterator[Upload]:
-    """Receive the `file` part and the text fields in `names`; the file goes with the block.
+def received(services: Services, form: Form) -> Iterator[Upload]:
+    """Receive the `file` part and the text fields of a form; the file goes with the block.
 
-    Where a field names an `upload` there is no file, and the one received is empty.
+    Where a field names an `upload` there must be no file.
 
     Raises `unsupported_media_type`, `invalid_multipart`, `incomplete_body`,
     `payload_too_large`, or `validation_failed` for a part that is missing, repeated or unknown.
@@ -52,7 +64,7 @@ def received(services: Services, names: frozenset[str]) -> Iterator[Upload]:
     with tempfile.TemporaryDirectory(dir=services.uploads) as folder:
         path = Path(folder) / "upload"
         with path.open("wb") as target:
-            upload = _Receiver(services, path, target, names).run()
+            upload = _Receiver(services, path, target, form).run()
         yield upload
 
 
@@ -85,25 +97,35 @@ def _last_written(folder: Path) -> float | None:
 
 def parsed_object(text: str, param: str) -> dict[str, object]:
     """Return a text field that holds one JSON object, each name in it once."""
-    try:
-        found = strict_json.parse(text)
-    except strict_json.InvalidJsonError as error:
-        raise InvalidError(param, f"must be a JSON object; it {error}") from error
+    found = _parsed(text, param, "object")
     if not isinstance(found, dict):
         raise InvalidError(param, "must be a JSON object")
     return found
 
 
+def parsed_list(text: str, param: str) -> list[object]:
+    """Return a text field that holds one JSON array."""
+    found = _parsed(text, param, "array")
+    if not isinstance(found, list):
+        raise InvalidError(param, "must be a JSON array")
+    return found
+
+
+def _parsed(text: str, param: str, kind: str) -> object:
+    try:
+        return strict_json.parse(text)
+    except strict_json.InvalidJsonError as error:
+        raise InvalidError(param, f"must be a JSON {kind}; it {error}") from error
+
+
 class _Receiver:
     """The state of one upload: which part is being read, what has come so far."""
 
-    def __init__(
-        self, services: Services, path: Path, target: BinaryIO, names: frozenset[str]
-    ) -> None:
+    def __init__(self, services: Services, path: Path, target: BinaryIO, form: Form) -> None:
         self._services = services
         self._path = path
         self._target = target
-        self._names = names
+        self._form = form
         self._file_hash = hashlib.sha256()
         self._body_hashes = digests.asked_for()
         self._size = 0
@@ -127,11 +149,16 @@ class _Receiver:
             raise invalid("The multipart body is malformed.") from error
         if not decoder.is_over:
             raise invalid("The multipart body has no closing boundary.")
-        if self._has_file == ("upload" in self._fields):
-            raise InvalidError("file", "is required, or an `upload`, and not both", "missing")
+        self._check_file()
         digests.check_body(self._body_hashes)
         digests.check_file(self._file_hash.hexdigest())
-        return Upload(self._path, self._file_hash.hexdigest(), self._size, self._texts())
+        sha256, texts = self._file_hash.hexdigest(), self._texts()
+        return Upload(self._path, sha256, self._size, texts, self._has_file)
+
+    def _check_file(self) -> None:
+        given = self._has_file + ("upload" in self._fields)
+        if given > 1 or (given == 0 and self._form.wants_file):
+            raise InvalidError("file", "is required, or an `upload`, and not both", "missing")
 
     def _feed(self, decoder: StreamDecoder, piece: bytes) -> None:
         """Take the events that a piece makes; what follows the last boundary makes none."""
@@ -158,7 +185,7 @@ class _Receiver:
             return
         if name == "file":
             raise InvalidError("file", "must be a file, with a `filename`")
-        if name not in self._names:
+        if name not in self._form.names:
             raise InvalidError(printable(name), "is not a field of this route", "extra_forbidden")
         if name in self._fields:
             raise InvalidError(name, "must be given once")
@@ -174,7 +201,9 @@ class _Receiver:
             return
         held = self._fields[self._part]
         held.extend(data)
-        if len(held) > self._services.api.max_field_bytes:
+        api = self._services.api
+        most = api.max_json_bytes if self._part in self._form.long else api.max_field_bytes
+        if len(held) > most:
             raise RefusedError(ErrorCode.PAYLOAD_TOO_LARGE, "A field is too large.", self._part)
 
     def _texts(self) -> dict[str, str]:

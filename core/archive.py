@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from core.class_names import check_classes, is_plain
 from core.manifest import MANIFESTS, ArchiveError, Listed, parse_manifest
 from core.settings import MIB, UploadLimits
 from core.zip_directory import RECORD_BUDGET, check_container
@@ -27,7 +28,6 @@ _LOCAL_HEADER = 30
 _UTF8_NAME = 0x800
 _ENCRYPTED = 0x41
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 _BROKEN = (
     zipfile.BadZipFile,
@@ -59,17 +59,17 @@ class Contents(NamedTuple):
     labels: tuple[str, ...]
 
 
-def inspect(path: Path, limits: UploadLimits) -> Contents:
+def inspect(path: Path, limits: UploadLimits, least_classes: int = 2) -> Contents:
     """Check a zip as a container and return its files with their labels.
 
     The label is the first folder that varies, or what a manifest at the top says.
-    Raises `ArchiveError` for the first fault found.
+    `least_classes` are wanted where there are any. Raises `ArchiveError` for the first fault found.
     """
     try:
         with path.open("rb") as source:
             check_container(source, limits)
             with zipfile.ZipFile(source) as archive:
-                return _contents(archive, limits)
+                return _contents(archive, limits, least_classes)
     except _BROKEN as error:
         raise ArchiveError(
             ErrorCode.DATASET_INVALID, "The file is not a zip, or it is cut short or damaged."
@@ -97,7 +97,7 @@ def read_member(archive: zipfile.ZipFile, entry: Entry, limit: int) -> Iterator[
         raise ArchiveError(ErrorCode.DATASET_INVALID, f"{entry.path} is damaged.") from error
 
 
-def _contents(archive: zipfile.ZipFile, limits: UploadLimits) -> Contents:
+def _contents(archive: zipfile.ZipFile, limits: UploadLimits, least_classes: int) -> Contents:
     members = archive.infolist()
     names = {member: _name(member) for member in members}
     for member, name in names.items():
@@ -118,7 +118,8 @@ def _contents(archive: zipfile.ZipFile, limits: UploadLimits) -> Contents:
     if not files:
         raise ArchiveError(ErrorCode.DATASET_INVALID, "The zip holds no files.")
     entries = _labelled(archive, files, limits)
-    return Contents(tuple(entries), _check_classes(entries, limits))
+    labels = {entry.label for entry in entries if entry.label is not None}
+    return Contents(tuple(entries), check_classes(labels, limits, least_classes))
 
 
 def _name(member: zipfile.ZipInfo) -> str:
@@ -134,7 +135,7 @@ def _check_name(name: str, limits: UploadLimits) -> None:
     parts = name.removesuffix("/").split("/")
     if ".." in parts or "" in parts or "\\" in name or name[1:2] == ":":
         raise ArchiveError(ErrorCode.UNSAFE_PATH, f"Unsafe path in the zip: {name[:80]!a}.")
-    if not _is_plain(name):
+    if not is_plain(name):
         raise ArchiveError(
             ErrorCode.UNSAFE_PATH, f"Control characters in a name in the zip: {name[:80]!a}."
         )
@@ -143,13 +144,6 @@ def _check_name(name: str, limits: UploadLimits) -> None:
             ErrorCode.UNSAFE_PATH,
             f"A name in the zip is longer than {limits.max_name_bytes} bytes: {name[:80]!a}…",
         )
-
-
-def _is_plain(text: str) -> bool:
-    """Tell whether text has nothing that hides, reorders or breaks what a reader sees."""
-    return not any(
-        char in _BIDI or unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in text
-    )
 
 
 def _check_member(member: zipfile.ZipInfo, name: str) -> None:
@@ -256,7 +250,7 @@ def _listed(
         if parts in listed:
             raise row.fault(f"{row.path[:80]!a} is listed twice")
         for column, value in (("label", row.label), ("group", row.group)):
-            if value is not None and not _is_plain(value):
+            if value is not None and not is_plain(value):
                 raise row.fault(f"control characters in `{column}`")
         listed[parts] = row
     for parts in files:
@@ -275,48 +269,3 @@ def _listed(
         )
         for parts, row in listed.items()
     ]
-
-
-def _check_classes(entries: list[Entry], limits: UploadLimits) -> tuple[str, ...]:
-    labels = {entry.label for entry in entries if entry.label is not None}
-    if len(labels) == 1:
-        raise ArchiveError(
-            ErrorCode.TOO_FEW_CLASSES,
-            f"The zip holds one class only: {next(iter(labels))}. Images without a class go to "
-            "the top level.",
-        )
-    _check_look(labels)
-    if len(labels) > limits.max_classes:
-        raise ArchiveError(
-            ErrorCode.TOO_MANY_CLASSES,
-            f"The zip holds {len(labels)} classes; at most {limits.max_classes} are taken.",
-        )
-    return tuple(sorted(labels))
-
-
-def _check_look(labels: set[str]) -> None:
-    """Refuse classes that a reader cannot tell apart, or cannot see."""
-    seen: dict[str, str] = {}
-    for label in sorted(labels):
-        look = _look(label)
-        if not look:
-            raise ArchiveError(
-                ErrorCode.DATASET_INVALID, f"A class has a name that cannot be seen: {label!a}."
-            )
-        if look in seen:
-            raise ArchiveError(
-                ErrorCode.DATASET_INVALID,
-                f"Two classes look the same and differ in invisible characters only: "
-                f"{seen[look]!a} and {label!a}.",
-            )
-        seen[look] = label
-
-
-def _look(label: str) -> str:
-    """Return what is seen of a label: no format characters, no selectors, single spaces."""
-    visible = "".join(
-        char
-        for char in label
-        if unicodedata.category(char) != "Cf" and not "\ufe00" <= char <= "\ufe0f"
-    )
-    return " ".join(unicodedata.normalize("NFC", visible).split())

@@ -14,13 +14,17 @@ MIB = 1024 * 1024
 
 
 class UploadLimits(BaseSettings):
-    """What one upload may hold; the container is checked before a row exists."""
+    """What one upload may hold; the container is checked before a row exists.
+
+    A dataset takes no further version with more files once it has `max_images`.
+    """
 
     model_config = SettingsConfigDict(env_prefix="REGRAFT_UPLOAD_", frozen=True)
 
     max_bytes: int = 512 * MIB
     max_uncompressed_bytes: int = 2048 * MIB
     max_entries: int = 20_000
+    max_images: int = 200_000
     max_classes: int = 1_000
     max_ratio: int = 100
     max_name_bytes: int = 255

@@ -1,18 +1,13 @@
 """Datasets: upload, list, show, and the verdict on each image."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from flask import Response, request
+from flask import Response
 from pydantic import Field
 
-from api import repeatable, shown
+from api import containers, repeatable, shown
 from api.routing import Call, PageQuery, Routes, checked
 from api.transfers import HEADERS, download_in_turn
-from api.uploads import Upload, parsed_object, received
-from core.archive import inspect
-from core.blobs import BlobInfo
-from db.repositories import datasets, quotas, uploads
+from api.uploads import Form, parsed_object
+from db.repositories import datasets, uploads
 from db.repositories.datasets import NewDataset
 from db.repositories.idempotency import Transaction
 from db.repositories.reading import Window
@@ -24,24 +19,7 @@ from regraft.contract.strict import Strict
 from regraft.contract.verdict import Verdict
 
 routes = Routes()
-_UPLOAD_ERRORS = (
-    ErrorCode.INVALID_MULTIPART,
-    ErrorCode.INCOMPLETE_BODY,
-    ErrorCode.REQUEST_TIMEOUT,
-    ErrorCode.PAYLOAD_TOO_LARGE,
-    ErrorCode.TOO_LARGE_UNCOMPRESSED,
-    ErrorCode.UNSUPPORTED_MEDIA_TYPE,
-    ErrorCode.DATASET_INVALID,
-    ErrorCode.UNSAFE_PATH,
-    ErrorCode.UNSAFE_ENTRY,
-    ErrorCode.TOO_MANY_ENTRIES,
-    ErrorCode.TOO_MANY_CLASSES,
-    ErrorCode.TOO_FEW_CLASSES,
-    ErrorCode.QUOTA_EXCEEDED,
-    ErrorCode.STORAGE_FULL,
-    ErrorCode.NOT_FOUND,
-    ErrorCode.CONFLICT,
-)
+_THUMBNAIL = "image/jpeg"
 _FORM = {
     "type": "object",
     "required": ["name"],
@@ -76,13 +54,10 @@ class ImageQuery(PageQuery):
     Dataset,
     scope="write",
     status=202,
-    errors=_UPLOAD_ERRORS,
+    errors=containers.ERRORS,
     repeatable=True,
     form=_FORM,
-    headers={
-        "Content-Digest": "RFC 9530: `sha-256=:…:` or `sha-512=:…:` of the whole body, checked.",
-        "X-Content-SHA256": "The hash of the file in hex, checked.",
-    },
+    headers=containers.HEADERS,
 )
 def create_dataset(call: Call) -> Response:
     """Upload a zip of images, one folder for each class, or with a manifest.
@@ -90,19 +65,20 @@ def create_dataset(call: Call) -> Response:
     The container is checked before anything is stored; then the images are checked one by one
     while the dataset is `processing`.
     """
-    with (
-        _reserved(call, request.content_length or 0),
-        received(call.services, frozenset(UploadFields.model_fields)) as upload,
-    ):
+    with containers.received(call, Form(frozenset(UploadFields.model_fields))) as upload:
         fields = _fields(upload.fields)
         repeat = repeatable.claim({**fields.model_dump(), "sha256": upload.sha256})
         first = repeatable.replayed(call, repeat)
         if first is not None:
             return first
-        stored = _stored(call, upload) if fields.upload is None else None
+        found = containers.stored(call, upload) if upload.has_file else None
 
     def create(session: Transaction) -> Dataset:
-        container = stored or uploads.take(session, call.tenant_id, str(fields.upload))
+        if found is None:
+            taken = str(fields.upload)
+            container = uploads.take(session, call.tenant_id, taken, least_classes=2)
+        else:
+            container = found.container
         new = NewDataset(fields.name, container, fields.metadata)
         return shown.dataset(datasets.create(session, call.tenant_id, new))
 
@@ -147,26 +123,19 @@ def download_image(call: Call, dataset_id: str, image_id: str) -> Response:
     return download_in_turn(call, stored)
 
 
-@contextmanager
-def _reserved(call: Call, size: int) -> Iterator[None]:
-    """Hold bytes of the merchant's quota while a body comes; raises `QuotaError` before it does."""
-    with call.database.write() as session:
-        reservation = uploads.reserve(session, call.tenant_id, size)
-    try:
-        yield
-    finally:
-        if reservation is not None:
-            with call.database.write() as session:
-                uploads.release(session, reservation)
-
-
-def _stored(call: Call, upload: Upload) -> BlobInfo:
-    """Check and store a container; what came in chunks, unannounced, is admitted here."""
-    inspect(upload.path, call.services.settings.uploads)
-    if request.content_length is None:
-        with call.database.read() as session:
-            quotas.admit_bytes(session, call.tenant_id, upload.size)
-    return call.blobs.put_file(call.tenant_id, upload.path)
+@routes.add(
+    "GET",
+    "/v1/datasets/{dataset_id}/images/{image_id}/thumbnail",
+    None,
+    sends=_THUMBNAIL,
+    errors=(ErrorCode.RANGE_NOT_SATISFIABLE, ErrorCode.ARTIFACT_CORRUPT),
+    headers=HEADERS,
+)
+def download_thumbnail(call: Call, dataset_id: str, image_id: str) -> Response:
+    """Download a small JPEG of a picture, made when it was checked: it fits in 256 x 256 pixels."""
+    with call.database.read() as session:
+        stored = datasets.stored_thumbnail(session, call.tenant_id, dataset_id, image_id)
+    return download_in_turn(call, stored, _THUMBNAIL)
 
 
 def _fields(texts: dict[str, str]) -> UploadFields:

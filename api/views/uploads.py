@@ -89,6 +89,7 @@ def complete_upload(call: Call, upload_id: str) -> Upload:
         found = uploads.find(session, call.tenant_id, upload_id)
     if found.upload.completed_at is not None:
         return shown.upload(found)
-    parts.assembled(call, found)
+    num_classes = parts.assembled(call, found)
     with call.database.write() as session:
-        return shown.upload(uploads.complete(session, call.tenant_id, upload_id))
+        done = uploads.complete(session, call.tenant_id, upload_id, num_classes)
+        return shown.upload(done)

@@ -59,12 +59,13 @@ def erase_answers(session: Session, held: Held, model_ids: Sequence[str]) -> Ste
 def erase_images(session: Session, held: Held) -> Step:
     """Delete some of a dataset's images, rows and bytes."""
     mine = (Image.tenant_id == held.tenant_id) & (Image.dataset_id == held.dataset_id)
-    busy = (Blob.scope == held.tenant_id) & (Blob.sha256 == Image.sha256)
+    busy = (Blob.scope == held.tenant_id) & Blob.sha256.in_((Image.sha256, Image.thumbnail_sha256))
     busy &= _maybe_stored(held, JobKind.INGEST)
-    free = select(Image.id, Image.sha256).where(mine, ~exists().where(busy)).limit(_AT_ONCE)
+    columns = (Image.id, Image.sha256, Image.thumbnail_sha256)
+    free = select(*columns).where(mine, ~exists().where(busy)).limit(_AT_ONCE)
     rows = session.execute(free).all()
     changed(session, delete(Image).where(Image.id.in_([row.id for row in rows])))
-    hashes = {row.sha256 for row in rows if row.sha256 is not None}
+    hashes = {sha256 for row in rows for sha256 in row[1:] if sha256 is not None}
     _take(session, held, hashes, images=len(rows))
     left = session.scalar(select(func.count()).where(mine)) or 0
     return Step(len(rows), waits=not rows and left > 0)
@@ -128,6 +129,7 @@ def succeed(session: Session, held: Held) -> bool:
         "classes": [],
         "warnings": [],
         "user_metadata": {},
+        "changes": None,
         **dict.fromkeys(("num_images", "num_rejected", "num_unlabelled"), 0),
     }
     dataset = session.get_one(Dataset, held.dataset_id)

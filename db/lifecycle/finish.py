@@ -77,7 +77,10 @@ class Answered(NamedTuple):
 
 
 class CheckedImage(NamedTuple):
-    """One file of an upload and its verdict; hash and size in pixels of the clean copy."""
+    """One file and its verdict; hashes of its clean copy and thumbnail, width and height in pixels.
+
+    `content` identifies what is seen.
+    """
 
     path: str
     label: str | None
@@ -86,6 +89,8 @@ class CheckedImage(NamedTuple):
     verdict: Verdict
     message: str | None
     sha256: str | None
+    thumbnail: str | None
+    content: str | None
     width: int | None
     height: int | None
 
@@ -292,6 +297,8 @@ def _image_row(claim: Claim, seq: int, image: CheckedImage) -> dict[str, object]
         "verdict": image.verdict,
         "message": image.message,
         "sha256": image.sha256,
+        "thumbnail_sha256": image.thumbnail,
+        "content": image.content,
         "width": image.width,
         "height": image.height,
     }

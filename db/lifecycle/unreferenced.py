@@ -86,6 +86,7 @@ def is_referred() -> ColumnElement[bool]:
         exists().where(Dataset.tenant_id == Blob.scope, Dataset.source_sha256 == Blob.sha256),
         exists().where(Image.tenant_id == Blob.scope, Image.sha256 == Blob.sha256),
         exists().where(FeaturePack.tenant_id == Blob.scope, FeaturePack.sha256 == Blob.sha256),
+        exists().where(Image.tenant_id == Blob.scope, Image.thumbnail_sha256 == Blob.sha256),
         exists().where(Upload.tenant_id == Blob.scope, Upload.sha256 == Blob.sha256),
         exists().where(UploadPart.tenant_id == Blob.scope, UploadPart.sha256 == Blob.sha256),
     )

@@ -9,6 +9,8 @@ from db.base import Base, Epoch, Json, now
 class Dataset(Base):
     """One version of a set of images; `source_sha256` is the uploaded container's blob.
 
+    A later version names its parent, the first of them all, and its `changes` to the parent
+    (`Changes` of db.repositories.versions); where it adds no files `source_bytes` is 0.
     The row of a deleted one stays, emptied, for the jobs and models that name it.
     """
 
@@ -16,6 +18,7 @@ class Dataset(Base):
     __table_args__ = (
         Index("ix_dataset_tenant_id_id", "tenant_id", "id"),
         Index("ix_dataset_tenant_id_source_sha256", "tenant_id", "source_sha256"),
+        Index("ix_dataset_first_id_version", "first_id", "version", unique=True),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -23,6 +26,8 @@ class Dataset(Base):
     name: Mapped[str] = mapped_column(String(200))
     version: Mapped[int] = mapped_column(default=1)
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"))
+    first_id: Mapped[str | None] = mapped_column(String(40))
+    changes: Mapped[dict[str, object] | None] = mapped_column(Json)
     status: Mapped[str] = mapped_column(String(20), default="processing")
     status_reason: Mapped[str | None] = mapped_column(Text)
     num_images: Mapped[int] = mapped_column(default=0)
@@ -38,13 +43,17 @@ class Dataset(Base):
 
 
 class Image(Base):
-    """One file of an upload: its verdict and, where it was kept, the blob of its clean copy."""
+    """One file of an upload: its verdict and, where it was kept, the blob of its clean copy.
+
+    `content` identifies what is seen, whatever the format.
+    """
 
     __tablename__ = "image"
     __table_args__ = (
         UniqueConstraint("dataset_id", "seq"),
         Index("ix_image_tenant_id_dataset_id", "tenant_id", "dataset_id"),
         Index("ix_image_tenant_id_sha256", "tenant_id", "sha256"),
+        Index("ix_image_tenant_id_thumbnail_sha256", "tenant_id", "thumbnail_sha256"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -58,5 +67,7 @@ class Image(Base):
     verdict: Mapped[str] = mapped_column(String(30))
     message: Mapped[str | None] = mapped_column(Text)
     sha256: Mapped[str | None] = mapped_column(String(64))
+    thumbnail_sha256: Mapped[str | None] = mapped_column(String(64))
+    content: Mapped[str | None] = mapped_column(String(64))
     width: Mapped[int | None]
     height: Mapped[int | None]

@@ -9,7 +9,8 @@ from db.base import Base, Epoch, now
 class Upload(Base):
     """A file on its way; its bytes are reserved of the tenant's quota from the first request on.
 
-    Once `completed_at` is set, the file is the tenant's blob of its hash.
+    Once `completed_at` is set, the file is the tenant's blob of its hash, and `num_classes` what
+    it holds, if that is known before its files are read.
     """
 
     __tablename__ = "upload"
@@ -25,6 +26,7 @@ class Upload(Base):
     created_at: Mapped[float] = mapped_column(Epoch, default=now())
     expires_at: Mapped[float] = mapped_column(Epoch)
     completed_at: Mapped[float | None] = mapped_column(Epoch)
+    num_classes: Mapped[int | None]
 
 
 class UploadPart(Base):

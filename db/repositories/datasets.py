@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.blobs import BlobInfo
 from core.queues import INGEST_CLASS
-from core.refusals import ConflictError, RefusedError
+from core.refusals import ConflictError, NotFoundError, RefusedError
 from db.models import Blob, Dataset, Image, Job
 from db.repositories.models import Segment, StoredFile
 from db.repositories.queueing import enqueue
@@ -23,6 +23,7 @@ from regraft.contract.ids import new_id
 from regraft.contract.status import JobKind
 from regraft.contract.verdict import Verdict
 
+PARENT = "parent"  # the field of an ingest job's spec
 _IMAGE_NAME = re.compile(r"image\.(jpe?g|png|webp)", re.ASCII)
 
 
@@ -39,7 +40,7 @@ def create(session: Session, tenant_id: str, new: NewDataset) -> Dataset:
 
     Raises `RefusedError` (`unavailable`) where an erasure has just taken the same container.
     """
-    _hold_container(session, tenant_id, new.container)
+    hold_container(session, tenant_id, new.container)
     dataset = Dataset(
         id=new_id("ds"),
         tenant_id=tenant_id,
@@ -48,23 +49,38 @@ def create(session: Session, tenant_id: str, new: NewDataset) -> Dataset:
         source_sha256=new.container.sha256,
         user_metadata=new.metadata,
     )
+    return begun(session, dataset)
+
+
+def begun(session: Session, dataset: Dataset) -> Dataset:
+    """Insert a dataset that is `processing` and the job that will check it; return it.
+
+    The job names the parent too, which must not be erased meanwhile.
+    """
     session.add(dataset)
     session.flush()
+    spec = {"dataset": dataset.id}
+    if dataset.parent_id is not None:
+        spec[PARENT] = dataset.parent_id
     enqueue(
         session,
         Job(
             id=new_id("job"),
-            tenant_id=tenant_id,
+            tenant_id=dataset.tenant_id,
             kind=JobKind.INGEST,
             device_class=INGEST_CLASS,
-            spec={"dataset": dataset.id},
+            spec=spec,
             dataset_id=dataset.id,
         ),
     )
     return dataset
 
 
-def _hold_container(session: Session, tenant_id: str, container: BlobInfo) -> None:
+def hold_container(session: Session, tenant_id: str, container: BlobInfo) -> None:
+    """Keep an uploaded file from an erasure until this transaction ends.
+
+    Raises `RefusedError` (`unavailable`) where one has just taken it.
+    """
     mine = (Blob.scope == tenant_id) & (Blob.sha256 == container.sha256)
     held = select(Blob.sha256).where(mine).with_for_update(read=True)
     if session.scalar(held) is None:
@@ -115,12 +131,34 @@ def images(
 
 def stored_image(session: Session, tenant_id: str, dataset_id: str, image_id: str) -> StoredFile:
     """Return where a picture's bytes lie; raises `NotFoundError`, as for one that was left out."""
-    find(session, tenant_id, dataset_id)
-    query = scoped(Image, tenant_id).where(Image.dataset_id == dataset_id, Image.id == image_id)
-    image = get(session, query.where(Image.sha256.is_not(None)), "image")
-    sha256 = str(image.sha256)
-    mine = (Blob.scope == tenant_id) & (Blob.sha256 == sha256)
-    size = session.scalar(select(Blob.size).where(mine)) or 0
+    image = _image(session, tenant_id, dataset_id, image_id)
     name = f"image{PurePosixPath(image.path).suffix.lower()}"
     name = name if _IMAGE_NAME.fullmatch(name) else "image"
+    return _stored(session, tenant_id, image_id, name, image.sha256)
+
+
+def stored_thumbnail(
+    session: Session, tenant_id: str, dataset_id: str, image_id: str
+) -> StoredFile:
+    """Return where a small picture's bytes lie.
+
+    Raises `NotFoundError`, as for an image that was left out, or checked before there were any.
+    """
+    image = _image(session, tenant_id, dataset_id, image_id)
+    return _stored(session, tenant_id, image_id, "thumbnail.jpg", image.thumbnail_sha256)
+
+
+def _image(session: Session, tenant_id: str, dataset_id: str, image_id: str) -> Image:
+    find(session, tenant_id, dataset_id)
+    query = scoped(Image, tenant_id).where(Image.dataset_id == dataset_id, Image.id == image_id)
+    return get(session, query, "image")
+
+
+def _stored(
+    session: Session, tenant_id: str, image_id: str, name: str, sha256: str | None
+) -> StoredFile:
+    if sha256 is None:
+        raise NotFoundError("image")
+    mine = (Blob.scope == tenant_id) & (Blob.sha256 == sha256)
+    size = session.scalar(select(Blob.size).where(mine)) or 0
     return StoredFile(image_id, name, size, sha256, (Segment(tenant_id, sha256, 0, size),))

@@ -24,6 +24,7 @@ from db.models import (
     Job,
     Model,
     ModelAlias,
+    Upload,
 )
 from db.repositories import audit, datasets, models
 from db.repositories.audit import Actor
@@ -91,14 +92,14 @@ def preview(session: Session, tenant_id: str, wanted: ErasureRequest) -> Preview
     affected = _affected(session, tenant_id, dataset.id)
     jobs = _using(session, tenant_id, dataset.id, affected)
     amounts = _amounts(session, tenant_id, dataset)
-    children = scoped(Dataset, tenant_id).where(
-        Dataset.parent_id == dataset.id, Dataset.deleted_at.is_(None)
-    )
+    first_id = dataset.first_id or dataset.id
+    family = (Dataset.first_id == first_id) | (Dataset.id == first_id)
+    versions = datasets.live(tenant_id).where(family, Dataset.id != dataset.id)
     return Preview(
         dataset=dataset,
         **amounts._asdict(),
         affected=affected,
-        versions=sorted(session.scalars(children.with_only_columns(Dataset.id))),
+        versions=sorted(session.scalars(versions.with_only_columns(Dataset.id))),
         jobs=jobs,
         blockers=_blockers(session, tenant_id, wanted, affected, jobs),
     )
@@ -212,6 +213,11 @@ def _uses(dataset_id: str, fields: tuple[str, ...] = DATASETS) -> ColumnElement[
     return or_(*named) & (Job.kind != JobKind.ERASE)
 
 
+def _needs(dataset_id: str) -> ColumnElement[bool]:
+    """Tell of a job whether it uses a dataset, or checks a version that was made from it."""
+    return _uses(dataset_id, (*DATASETS, datasets.PARENT))
+
+
 def _unended(session: Session, tenant_id: str, which: ColumnElement[bool]) -> list[str]:
     query = scoped(Job, tenant_id).where(Job.status.not_in(TERMINAL), which)
     return sorted(session.scalars(query.with_only_columns(Job.id)))
@@ -224,7 +230,7 @@ def _using(
     made = [one.model.id for one in affected if one.made_from == "trained"]
     extends = Job.spec["strategy"]["extends"].as_boolean()
     extends &= Job.spec["base"]["model"].as_string().in_(made)
-    return _unended(session, tenant_id, _uses(dataset_id) | extends)
+    return _unended(session, tenant_id, _needs(dataset_id) | extends)
 
 
 def _affected(session: Session, tenant_id: str, dataset_id: str) -> list[Affected]:
@@ -266,28 +272,46 @@ def _aliases(session: Session, tenant_id: str, ids: list[str]) -> dict[str, list
 def _amounts(session: Session, tenant_id: str, dataset: Dataset) -> _Amounts:
     """Return how much of a dataset there is, and how much of it is in no other."""
     other = aliased(Image)
-    shared = exists().where(
-        other.tenant_id == tenant_id,
-        other.dataset_id != dataset.id,
-        other.sha256 == Image.sha256,
-    )
+    theirs = (other.tenant_id == tenant_id) & (other.dataset_id != dataset.id)
     mine = scoped(Image, tenant_id).where(Image.dataset_id == dataset.id)
     count = mine.with_only_columns(func.count())
+    shared = exists().where(theirs, other.sha256 == Image.sha256)
     own = mine.where(~shared).with_only_columns(Image.sha256)
     of_own = scoped(FeatureImage, tenant_id).where(FeatureImage.image_sha256.in_(own))
     pack_ids = of_own.with_only_columns(FeatureImage.pack_id)
     packs = scoped(FeaturePack, tenant_id).where(FeaturePack.id.in_(pack_ids))
-    blobs = (Blob.scope == tenant_id) & (
-        Blob.sha256.in_(own)
-        | Blob.sha256.in_(packs.with_only_columns(FeaturePack.sha256))
-        | (Blob.sha256 == dataset.source_sha256)
-    )
     return _Amounts(
         num_images=session.scalar(count) or 0,
         num_shared=session.scalar(count.where(shared)) or 0,
         feature_packs=session.scalar(packs.with_only_columns(func.count())) or 0,
-        bytes=int(session.scalar(select(func.sum(Blob.size)).where(blobs)) or 0),
+        bytes=_bytes_alone(session, tenant_id, dataset)
+        + int(session.scalar(packs.with_only_columns(func.sum(FeaturePack.size))) or 0),
     )
+
+
+def _bytes_alone(session: Session, tenant_id: str, dataset: Dataset) -> int:
+    """Return the bytes of images, small pictures and upload of a dataset that nothing else uses."""
+    other = aliased(Image)
+    theirs = (other.tenant_id == tenant_id) & (other.dataset_id != dataset.id)
+    mine = scoped(Image, tenant_id).where(Image.dataset_id == dataset.id)
+    ours = [
+        *(mine.with_only_columns(column) for column in (Image.sha256, Image.thumbnail_sha256)),
+        scoped(Dataset, tenant_id)
+        .where(Dataset.id == dataset.id)
+        .with_only_columns(Dataset.source_sha256),
+    ]
+    alone = ~or_(
+        exists().where(theirs, other.sha256 == Blob.sha256),
+        exists().where(theirs, other.thumbnail_sha256 == Blob.sha256),
+        exists().where(
+            Dataset.tenant_id == tenant_id,
+            Dataset.id != dataset.id,
+            Dataset.source_sha256 == Blob.sha256,
+        ),
+        exists().where(Upload.tenant_id == tenant_id, Upload.sha256 == Blob.sha256),
+    )
+    blobs = (Blob.scope == tenant_id) & or_(*(Blob.sha256.in_(hashes) for hashes in ours)) & alone
+    return int(session.scalar(select(func.sum(Blob.size)).where(blobs)) or 0)
 
 
 def _blockers(

@@ -10,12 +10,13 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from core.blobs import BlobInfo
-from core.refusals import ConflictError, InvalidError
+from core.refusals import ConflictError, InvalidError, RefusedError
 from db.base import now
 from db.models import Upload, UploadPart
 from db.repositories import quotas
 from db.repositories.reading import get
 from db.tenancy import scoped
+from regraft.contract.errors import ErrorCode
 from regraft.contract.ids import new_id
 from regraft.contract.uploads import PART_BYTES, UploadRequest
 
@@ -88,24 +89,31 @@ def keep(session: Session, tenant_id: str, upload_id: str, number: int, part: Bl
     return _with_parts(session, found.upload)
 
 
-def complete(session: Session, tenant_id: str, upload_id: str) -> Shown:
+def complete(
+    session: Session, tenant_id: str, upload_id: str, num_classes: int | None = None
+) -> Shown:
     """Mark an upload whose file is the tenant's blob by now; its parts are needed no more."""
     found = find(session, tenant_id, upload_id)
     session.execute(delete(UploadPart).where(UploadPart.upload_id == upload_id))
+    found.upload.num_classes = num_classes
     found.upload.completed_at = session.scalar(select(now()))
     session.flush()
     session.expire_all()
     return find(session, tenant_id, upload_id)
 
 
-def take(session: Session, tenant_id: str, upload_id: str) -> BlobInfo:
+def take(session: Session, tenant_id: str, upload_id: str, *, least_classes: int = 0) -> BlobInfo:
     """Return the file of a complete upload, which is no upload any more.
 
-    Raises `NotFoundError`, or `ConflictError` for one that is not complete.
+    Raises `NotFoundError`, `ConflictError` for one that is not complete, or `RefusedError` where
+    it is known to hold fewer classes, but some.
     """
     upload = find(session, tenant_id, upload_id, param="upload").upload
     if upload.completed_at is None:
         raise ConflictError("The upload is not complete.", "upload")
+    if 0 < (upload.num_classes or 0) < least_classes:
+        message = "The upload holds one class only: a new dataset needs two."
+        raise RefusedError(ErrorCode.TOO_FEW_CLASSES, message, "upload")
     session.execute(delete(Upload).where(Upload.id == upload_id))
     return BlobInfo(upload.sha256, upload.size)
 

@@ -7,10 +7,10 @@ import io
 import json
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 
@@ -54,14 +54,9 @@ class Datasets:
         fields = {"name": name or given.resolve().stem}
         if metadata:
             fields["metadata"] = json.dumps(dict(metadata))
-        key = idempotency_key or new_key()
+        form = _Form(path("datasets"), fields, idempotency_key or new_key())
         with _as_zip(given) as packed:
-            if packed.stat().st_size >= parts.IN_PARTS_FROM:
-                upload = PartsUpload(self._transport, packed, on_progress).run()
-                return self._send({"upload": (None, upload.id)}, fields, key)
-            with _Metered(packed, on_progress) as content:
-                file = ("dataset.zip", content, "application/zip")
-                return self._send({"file": file}, fields, key)
+            return self._send_file(form, packed, on_progress)
 
     def search(
         self,
@@ -91,17 +86,60 @@ class Datasets:
 
         return self._transport.call(make, Search)
 
-    def _send(self, files: dict[str, Any], fields: dict[str, str], key: str) -> Dataset:
+    def new_version(
+        self,
+        dataset: str,
+        *,
+        add: str | Path | None = None,
+        relabel: Mapping[str, str | None] | None = None,
+        remove: Sequence[str] = (),
+        name: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        on_progress: OnBytes | None = None,
+        idempotency_key: str | None = None,
+    ) -> Dataset:
+        """Make the next version of a dataset; the one before stays as it is.
+
+        `add` is a folder or a zip, as for `push`, where one class is enough; `relabel` gives new
+        labels by image id, None for none; `remove` names the images that are left out. Name and
+        metadata else stay. The version comes back in status `processing`: see `wait`.
+
+        Raises:
+            InvalidInput: the folder or file cannot be added, or nothing would change; nothing
+                was sent.
+        """
+        if add is None and not relabel and not remove:
+            raise InvalidInput("nothing would change: give images to add, relabel or remove")
+        texts = {"relabel": relabel, "remove": list(remove), "metadata": metadata}
+        fields = {key: json.dumps(value) for key, value in texts.items() if value}
+        if name is not None:
+            fields["name"] = name
+        key = idempotency_key or new_key()
+        form = _Form(path("datasets", dataset, "versions"), fields, key)
+        if add is None:
+            return self._send(form, {})
+        with _as_zip(Path(add), least_classes=1) as packed:
+            return self._send_file(form, packed, on_progress)
+
+    def _send_file(self, form: "_Form", packed: Path, on_progress: OnBytes | None) -> Dataset:
+        if packed.stat().st_size >= parts.IN_PARTS_FROM:
+            upload = PartsUpload(self._transport, packed, on_progress).run()
+            return self._send(form, {"upload": (None, upload.id)})
+        with _Metered(packed, on_progress) as content:
+            return self._send(form, {"file": ("dataset.zip", content, "application/zip")})
+
+    def _send(self, form: "_Form", files: dict[str, Any]) -> Dataset:
+        # Texts go as parts too: without a file there would be no multipart form.
+        sent = {**{name: (None, text) for name, text in form.fields.items()}, **files}
         # One boundary for every retry: with one key, the body must be the same to the byte.
         kind = f"multipart/form-data; boundary={new_key()}"
 
         def make(http: httpx2.Client) -> httpx2.Request:
             return http.build_request(
                 "POST",
-                path("datasets"),
-                data=fields,
-                files=files,
-                headers={"Content-Type": kind, **idempotent(key)},
+                form.path,
+                files=sent,
+                headers={"Content-Type": kind, **idempotent(form.key)},
                 timeout=self._transport.upload_timeout,
             )
 
@@ -126,6 +164,10 @@ class Datasets:
         """Return a picture as it is trained on: JPEG, PNG or WebP, upright, without metadata."""
         return self._transport.read(path("datasets", dataset, "images", image))
 
+    def thumbnail(self, dataset: str, image: str) -> bytes:
+        """Return a small JPEG of a picture: it fits in 256 x 256 pixels."""
+        return self._transport.read(path("datasets", dataset, "images", image, "thumbnail"))
+
     def wait(
         self,
         dataset: str,
@@ -147,6 +189,14 @@ class Datasets:
         return done
 
 
+class _Form(NamedTuple):
+    """Where a form goes, its texts, and the key under which it may be sent again."""
+
+    path: str
+    fields: dict[str, str]
+    key: str
+
+
 class _Metered(io.BufferedReader):
     """A file that says how much of it has been read; rewinding it starts the count again."""
 
@@ -163,13 +213,13 @@ class _Metered(io.BufferedReader):
 
 
 @contextmanager
-def _as_zip(source: Path) -> Iterator[Path]:
+def _as_zip(source: Path, least_classes: int = 2) -> Iterator[Path]:
     """Give `source` as a zip; a folder is packed into a temporary file that goes away."""
     if source.is_dir():
         with tempfile.TemporaryDirectory(prefix="regraft-") as room:
             packed = Path(room, "dataset.zip")
             with packed.open("wb") as target:
-                pack(source, target)
+                pack(source, target, least_classes)
             yield packed
         return
     if not source.is_file():

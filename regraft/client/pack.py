@@ -21,17 +21,17 @@ _PLAIN_FILE = 0o100644 << 16
 _ZIP64_FROM = 2**31 - 1
 
 
-def pack(folder: Path, target: IO[bytes]) -> int:
+def pack(folder: Path, target: IO[bytes], least_classes: int = 2) -> int:
     """Write `folder` as a zip into `target`, streamed; return the number of files.
 
     Left out: hidden files, and what Windows and macOS leave behind. Photos are stored, the rest
     is deflated. Names, order, dates and modes depend on nothing but the files.
 
     Raises:
-        InvalidInput: a link, a device, a name that is not Unicode, or fewer than two classes.
+        InvalidInput: a link, a device, a name that is not Unicode, or too few classes.
     """
     files = sorted(_named(folder), key=lambda entry: entry[0])
-    _check_layout(folder, [name for name, _ in files])
+    _check_layout(folder, [name for name, _ in files], least_classes)
     with zipfile.ZipFile(target, "w") as archive:
         for name, path in files:
             _add(archive, name, path)
@@ -67,7 +67,7 @@ def _walk(folder: Path) -> Iterator[Path]:
                 raise InvalidInput(f"{path} is neither a file nor a folder")
 
 
-def _check_layout(folder: Path, names: list[str]) -> None:
+def _check_layout(folder: Path, names: list[str], least_classes: int) -> None:
     """Refuse what the service would refuse anyway, before anything is sent."""
     if not names:
         raise InvalidInput(f"{folder} holds no files to send")
@@ -76,7 +76,7 @@ def _check_layout(folder: Path, names: list[str]) -> None:
     classes = sorted({name.split("/", 1)[0] for name in names if "/" in name})
     if not classes:
         raise InvalidInput(f"{folder} holds no class folders: put each class's images in a folder")
-    if len(classes) > 1:
+    if len(classes) >= least_classes:
         return
     inside = sorted({name.split("/")[1] for name in names if name.count("/") > 1})
     meant = f"; did you mean {folder / classes[0]}?" if len(inside) > 1 else ""

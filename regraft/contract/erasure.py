@@ -35,8 +35,8 @@ class ErasurePreview(Shown):
     """What an erasure would take, and what stands in its way; nothing is changed.
 
     `num_shared` of the images are in other datasets too, and stay there. `feature_packs` are what
-    was kept of the images' features, `versions` datasets made from this one. `blockers` say in
-    words what must end first.
+    was kept of the images' features, `versions` the other versions of it. `bytes` are what nothing
+    else uses. `blockers` say in words what must end first.
     """
 
     object: Literal["erasure.preview"] = "erasure.preview"

@@ -45,5 +45,6 @@ def _checked(prefix: Prefix) -> AfterValidator:
 DatasetId = Annotated[str, Field(max_length=40), _checked("ds")]
 JobId = Annotated[str, Field(max_length=40), _checked("job")]
 UploadId = Annotated[str, Field(max_length=40), _checked("up")]
+ImageId = Annotated[str, Field(max_length=40), _checked("img")]
 ModelId = Annotated[str, Field(max_length=40), _checked("md")]
 MerchantId = Annotated[str, Field(max_length=40), _checked("mer")]

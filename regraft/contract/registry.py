@@ -20,6 +20,7 @@ class AuditAction(StrEnum):
     MODEL_PROMOTED = "model.promoted"
     MODEL_ROLLED_BACK = "model.rolled_back"
     MODEL_DELETED = "model.deleted"
+    DATASET_VERSION_MADE = "dataset.version_made"
     DATASET_DELETED = "dataset.deleted"
     ERASURE_CANCELLED = "erasure.cancelled"
     ALIAS_REMOVED = "alias.removed"

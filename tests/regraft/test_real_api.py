@@ -4,6 +4,7 @@ No worker runs here: what a worker would write is put into the rows directly.
 """
 
 import hashlib
+import json
 import os
 import random
 import subprocess
@@ -65,6 +66,12 @@ class Program:
         )
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr
+
+
+@pytest.fixture
+def program(url: str, acme: Merchant) -> Program:
+    """The command line of the merchant."""
+    return Program(url, acme.key)
 
 
 def make_ready(database: Database, dataset: str) -> None:
@@ -229,7 +236,9 @@ def test_a_large_set_goes_in_parts_and_goes_on_after_a_break(
         assert list(theirs.datasets.list()) == []
 
 
-def test_a_picture_is_seen(ours: Client, database: Database, acme: Merchant, colours: Path) -> None:
+def test_a_picture_is_seen(
+    ours: Client, program: Program, database: Database, acme: Merchant, colours: Path
+) -> None:
     """A merchant could not look at what a model was taught."""
     pushed = ours.datasets.push(colours).id
     photo = (colours / "red" / "1.png").read_bytes()
@@ -237,8 +246,15 @@ def test_a_picture_is_seen(ours: Client, database: Database, acme: Merchant, col
     with database.write() as session:
         owner = {"tenant_id": acme.tenant_id, "dataset_id": pushed, "sha256": blob.sha256}
         image = new_id("img")
-        session.add(rows.Image(id=image, **owner, seq=0, path="red/1.png", verdict="ok"))
+        seen = {"path": "red/1.png", "verdict": "ok", "thumbnail_sha256": blob.sha256}
+        session.add(rows.Image(id=image, **owner, **seen, seq=0))
     assert ours.datasets.image(pushed, image) == photo
+    assert ours.datasets.thumbnail(pushed, image) == photo
+    command = ("datasets", "image", pushed, image, "--to", str(colours / "seen"))
+    program.run(*command)
+    program.run(*command, "--thumbnail")
+    for suffix in (".png", ".thumbnail.png"):
+        assert (colours / "seen" / f"{image}{suffix}").read_bytes() == photo
     with pytest.raises(NotFoundError):
         ours.datasets.image(pushed, new_id("img"))
 
@@ -264,6 +280,35 @@ def test_a_job_is_paused_and_goes_on(ours: Client, database: Database, colours: 
     assert ours.jobs.resume(job).status.value == "queued"
     with pytest.raises(ConflictError, match="can only be stopped while it is running"):
         ours.jobs.stop(job)
+
+
+def test_a_version_is_made(
+    ours: Client, program: Program, database: Database, acme: Merchant, colours: Path
+) -> None:
+    """Somebody who found a wrong label would have to upload everything again."""
+    pushed = ours.datasets.push(colours, "colours").id
+    make_ready(database, pushed)
+    owner = {"tenant_id": acme.tenant_id, "dataset_id": pushed, "label": "red"}
+    ids = [new_id("img") for _ in range(3)]
+    with database.write() as session:
+        for seq, image in enumerate(ids):
+            row = rows.Image(id=image, seq=seq, path=f"red/{seq}.png", verdict="ok", **owner)
+            session.add(row)
+    (colours / "blue" / "1.png").unlink()
+    made = ours.datasets.new_version(
+        pushed, add=colours, relabel={ids[0]: "blue"}, remove=ids[1:2], metadata={"by": "me"}
+    )
+    assert (made.parent, made.version, made.metadata) == (pushed, 2, {"by": "me"})
+    again = (*("datasets", "version", pushed, "--no-wait", "--json"), "--unlabel", ids[0])
+    shown = json.loads(program.run(*again, "--relabel", f"{ids[1]}=blue", "--remove", ids[2]))
+    assert (shown["version"], shown["bytes"], shown["metadata"]) == (3, 0, {})
+    with database.read() as session:
+        changes = session.get_one(rows.Dataset, shown["id"]).changes
+    assert changes == {"relabel": {ids[0]: None, ids[1]: "blue"}, "remove": ids[2:]}
+    assert "nothing would change" in program.run("datasets", "version", pushed, code=2)
+    with pytest.raises(NotFoundError) as caught:
+        ours.datasets.new_version(pushed, remove=[new_id("img")])
+    assert caught.value.param == "remove.0"
 
 
 def test_the_same_key_makes_the_same_dataset(ours: Client, colours: Path) -> None:

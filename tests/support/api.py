@@ -103,6 +103,15 @@ class Api:
             )
         return dataset_id
 
+    def complete_upload(self, merchant: Merchant, data: bytes) -> str:
+        """Send a file in one part, and complete the upload; return its id."""
+        file = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        upload: str = self.post("/v1/uploads", merchant, json=file).get_json()["id"]
+        path, kind = f"/v1/uploads/{upload}", {"Content-Type": "application/octet-stream"}
+        assert self.send("PUT", f"{path}/parts/1", merchant, data=data, headers=kind).status_code
+        assert self.post(f"{path}/complete", merchant).get_json()["status"] == "complete"
+        return upload
+
     def add_image(
         self,
         merchant: Merchant,
@@ -111,10 +120,16 @@ class Api:
         verdict: str,
         data: bytes | None = None,
     ) -> str:
-        """Add an image's verdict and, where it was kept, its clean copy, as ingest does."""
+        """Add an image's verdict and, where it was kept, its clean copy, as ingest does.
+
+        Its thumbnail are the first 16 bytes.
+        """
         image_id = new_id("img")
         blobs = SqlBlobStore(self.database)
-        kept = None if data is None else blobs.put_bytes(merchant.tenant_id, data).sha256
+        kept, small = (
+            None if part is None else blobs.put_bytes(merchant.tenant_id, part).sha256
+            for part in (data, data and data[:16])
+        )
         with self.database.write() as session:
             session.add(
                 Image(
@@ -126,6 +141,7 @@ class Api:
                     label="mug",
                     verdict=verdict,
                     sha256=kept,
+                    thumbnail_sha256=small,
                 )
             )
         return image_id

@@ -13,7 +13,16 @@ from core.archive import ArchiveError, Entry, inspect, read_member
 from core.processes import die_with_parent
 from regraft.contract.verdict import Verdict
 from worker.ingest import decode, sandbox
-from worker.ingest.messages import Begun, Checked, Finished, Line, Opened, Refused, Task
+from worker.ingest.messages import (
+    Begun,
+    Checked,
+    Finished,
+    Line,
+    Opened,
+    Refused,
+    Task,
+    thumbnail_name,
+)
 from worker.line_process import PARENT_VARIABLE
 
 _TOO_COSTLY = (
@@ -32,7 +41,7 @@ def main() -> None:
     sandbox.enter(task.memory)
     sandbox.allow_cpu(task.seconds)
     try:
-        entries = inspect(task.archive, task.limits).entries
+        entries = inspect(task.archive, task.limits, task.least_classes).entries
     except ArchiveError as error:
         _say(Refused(message=str(error)))
         return
@@ -76,12 +85,14 @@ def _check(archive: zipfile.ZipFile, entry: Entry, task: Task, said: Checked) ->
         return said
     # By index: a repeat of an earlier image must not share a file that is being taken away.
     (task.out / str(said.index)).write_bytes(made.data)
+    (task.out / thumbnail_name(said.index)).write_bytes(made.thumbnail)
     return said.model_copy(
         update={
             "verdict": Verdict.OK,
             "message": None,
             "sha256": hashlib.sha256(made.data).hexdigest(),
             "content": made.content,
+            "thumbnail": hashlib.sha256(made.thumbnail).hexdigest(),
             "width": made.width,
             "height": made.height,
         }

@@ -20,6 +20,7 @@ from worker.ingest import jpeg, sniff
 
 Made = TypeVar("Made")
 
+THUMBNAIL = (256, 256)  # pixels that it fits in
 _SAVE: dict[str, dict[str, object]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "PNG": {"compress_level": 6},
@@ -40,9 +41,10 @@ class RejectedError(Exception):
 
 
 class Clean(NamedTuple):
-    """A clean copy: its bytes, the hash of what is seen, width and height in pixels."""
+    """A clean copy: its bytes, those of a small JPEG, the hash of what is seen, size in pixels."""
 
     data: bytes
+    thumbnail: bytes
     content: str
     width: int
     height: int
@@ -72,7 +74,16 @@ def clean(data: bytes, limits: UploadLimits) -> Clean:
     pixels.save(encoded, format=kind, **_SAVE[kind])
     digest = hashlib.sha256(f"{pixels.mode} {pixels.width} {pixels.height} ".encode())
     digest.update(pixels.tobytes())
-    return Clean(encoded.getvalue(), digest.hexdigest(), pixels.width, pixels.height)
+    width, height = pixels.size
+    return Clean(encoded.getvalue(), _thumbnail(pixels), digest.hexdigest(), width, height)
+
+
+def _thumbnail(pixels: Image.Image) -> bytes:
+    """Shrink an image, which is not needed any more, and encode it."""
+    pixels.thumbnail(THUMBNAIL)
+    encoded = io.BytesIO()
+    pixels.save(encoded, format="JPEG", quality=80)
+    return encoded.getvalue()
 
 
 def seen(data: bytes, limits: UploadLimits, look: Callable[[bytes], Made]) -> Made:

@@ -13,6 +13,11 @@ from core.settings import UploadLimits
 from regraft.contract.verdict import Verdict
 
 
+def thumbnail_name(index: int) -> str:
+    """Return the name of a thumbnail beside the clean copies in `out`."""
+    return f"{index}.thumbnail"
+
+
 class Line(BaseModel):
     """Base of all messages."""
 
@@ -26,13 +31,15 @@ class Line(BaseModel):
 class Task(Line):
     """Check the files of `archive` from the one at `start` on; clean copies go to `out`.
 
-    `seconds` of a processor for each file, `budget` of them for all that follow.
+    `seconds` of a processor for each file, `budget` of them for all that follow; `least_classes`
+    are wanted where there are any.
     """
 
     archive: Path
     out: Path
     start: int
     limits: UploadLimits
+    least_classes: int
     memory: int
     seconds: float
     budget: float
@@ -49,7 +56,8 @@ class Checked(Line):
     """The verdict on one file.
 
     `sha256` is of the clean copy, which lies in `out` under the file's `index`; `content`
-    identifies what is seen, whatever the format; width and height in pixels.
+    identifies what is seen, whatever the format; `thumbnail` is the hash of the small picture,
+    which lies beside it; width and height in pixels.
     """
 
     type: Literal["checked"] = "checked"
@@ -62,6 +70,7 @@ class Checked(Line):
     message: str | None = None
     sha256: str | None = None
     content: str | None = None
+    thumbnail: str | None = None
     width: int | None = None
     height: int | None = None
 

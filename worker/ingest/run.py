@@ -10,12 +10,15 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from core.blobs import BlobCorruptError, BlobNotFoundError
+from core.blobs import BlobCorruptError
+from core.class_names import check_classes
 from core.logs import logger
+from core.manifest import ArchiveError
 from core.settings import MIB
 from db.models import Dataset
 from regraft.contract.errors import ErrorCode
 from regraft.contract.resources import Progress
+from worker.ingest.inherited import inherited
 from worker.ingest.messages import (
     Begun,
     Checked,
@@ -25,6 +28,7 @@ from worker.ingest.messages import (
     Refused,
     Task,
     from_child,
+    thumbnail_name,
 )
 from worker.ingest.summary import summarise
 from worker.line_process import LineProcess, ProcessEndedError
@@ -41,21 +45,37 @@ _log = logger(__name__)
 
 
 def ingest(attempt: Attempt) -> Outcome:
-    """Check one upload to its end."""
-    archive = _fetch(attempt)
-    return _Ingest(attempt, archive).run()
+    """Check one dataset to its end: what it shares with its parent, and what was uploaded."""
+    dataset = _dataset(attempt)
+    shared = inherited(attempt.station.database, dataset)
+    if dataset.source_bytes == 0:
+        return _judged(attempt, shared)
+    archive = _fetch(attempt, dataset.source_sha256)
+    return _Ingest(attempt, archive, shared, 2 if dataset.parent_id is None else 1).run()
 
 
-def _fetch(attempt: Attempt) -> Path:
+def _dataset(attempt: Attempt) -> Dataset:
+    claim = attempt.claim
+    with attempt.station.database.read() as session:
+        query = select(Dataset).where(
+            Dataset.id == claim.dataset_id, Dataset.tenant_id == claim.tenant_id
+        )
+        return session.scalars(query).one()
+
+
+def _judged(attempt: Attempt, images: list[Checked]) -> Outcome:
+    """Return how a dataset ends of which every image was looked at."""
+    labels = {image.label for image in images if image.label is not None}
+    try:
+        check_classes(labels, attempt.station.settings.uploads, least=0)
+    except ArchiveError as error:
+        return outcome.failed(attempt.claim, ErrorCode.DATASET_INVALID, error.message)
+    return outcome.ingested(attempt.claim, summarise(images))
+
+
+def _fetch(attempt: Attempt, sha256: str) -> Path:
     """Bring the uploaded container to the workspace, checked against its hash."""
     tenant_id, archive = attempt.claim.tenant_id, attempt.workspace / "upload.zip"
-    with attempt.station.database.read() as session:
-        query = select(Dataset.source_sha256).where(
-            Dataset.id == attempt.claim.dataset_id, Dataset.tenant_id == tenant_id
-        )
-        sha256 = session.scalar(query)
-    if sha256 is None:
-        raise BlobNotFoundError(attempt.claim.dataset_id)
     digest = hashlib.sha256()
     with archive.open("wb") as out:
         for piece in attempt.station.blobs.read(tenant_id, sha256):
@@ -68,11 +88,18 @@ def _fetch(attempt: Attempt) -> Path:
 
 
 class _Ingest:
-    """The conversation with one decoding child after another about one upload."""
+    """The conversation with one decoding child after another about one upload.
 
-    def __init__(self, attempt: Attempt, archive: Path) -> None:
+    `shared` are the images that its dataset has already; `least_classes` the upload must have.
+    """
+
+    def __init__(
+        self, attempt: Attempt, archive: Path, shared: list[Checked], least_classes: int
+    ) -> None:
         self._attempt = attempt
         self._archive = archive
+        self._shared = shared
+        self._least_classes = least_classes
         self._out = attempt.workspace / "clean"
         self._out.mkdir()
         self._checked: list[Checked] = []
@@ -99,6 +126,7 @@ class _Ingest:
             out=self._out,
             start=len(self._checked),
             limits=self._attempt.station.settings.uploads,
+            least_classes=self._least_classes,
             memory=_MEMORY_BYTES,
             seconds=_CPU_SECONDS,
             budget=self._attempt.station.settings.uploads.max_cpu_seconds - self._spent,
@@ -134,17 +162,14 @@ class _Ingest:
                 error = ErrorCode.DATASET_INVALID
                 return outcome.failed(self._attempt.claim, error, message.message)
             case Finished():
-                return outcome.ingested(self._attempt.claim, summarise(self._checked))
+                return _judged(self._attempt, self._shared + self._checked)
         return None
 
     def _keep(self, checked: Checked) -> None:
-        """Store a clean copy, then count its file as done."""
-        if checked.sha256 is not None:
-            path = self._out / str(checked.index)
-            stored = self._attempt.station.blobs.put_file(self._attempt.claim.tenant_id, path)
-            if stored.sha256 != checked.sha256:
-                raise BlobCorruptError(checked.sha256)
-            path.unlink()
+        """Store a clean copy and its thumbnail, then count their file as done."""
+        if checked.sha256 is not None and checked.thumbnail is not None:
+            self._store(str(checked.index), checked.sha256)
+            self._store(thumbnail_name(checked.index), checked.thumbnail)
         self._checked.append(checked)
         self._begun = None
         done, count = len(self._checked), max(self._count, 1)
@@ -153,6 +178,13 @@ class _Ingest:
                 phase="preparing", fraction=done / count, steps_done=done, steps_total=self._count
             )
         )
+
+    def _store(self, name: str, sha256: str) -> None:
+        path = self._out / name
+        stored = self._attempt.station.blobs.put_file(self._attempt.claim.tenant_id, path)
+        if stored.sha256 != sha256:
+            raise BlobCorruptError(sha256)
+        path.unlink()
 
     def _step_over(self, how: str) -> None:
         """Blame the file that a child died on; without one the job is tried again."""

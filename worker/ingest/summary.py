@@ -63,6 +63,7 @@ def _compared(checked: Sequence[Checked]) -> list[CheckedImage]:
 
 
 def _image(one: Checked, verdict: Verdict, message: str | None) -> CheckedImage:
+    is_kept = verdict in KEPT
     return CheckedImage(
         path=one.path,
         label=one.label,
@@ -70,7 +71,9 @@ def _image(one: Checked, verdict: Verdict, message: str | None) -> CheckedImage:
         split=one.split,
         verdict=verdict,
         message=message,
-        sha256=one.sha256 if verdict in KEPT else None,
+        sha256=one.sha256 if is_kept else None,
+        thumbnail=one.thumbnail if is_kept else None,
+        content=one.content if is_kept else None,
         width=one.width,
         height=one.height,
     )
@@ -79,7 +82,7 @@ def _image(one: Checked, verdict: Verdict, message: str | None) -> CheckedImage:
 def _unusable(kept: Sequence[CheckedImage], counts: Counter[str], *, labelled: bool) -> str | None:
     """Return why nothing can be learned from the dataset, or None."""
     if not kept:
-        return "No file of the upload is a usable image."
+        return "None of its files is a usable image."
     if labelled and len(counts) < _MIN_CLASSES:
         return f"Only {len(counts)} of the classes has a usable image; at least two are needed."
     return None

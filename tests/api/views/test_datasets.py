@@ -57,6 +57,11 @@ def test_a_picture_as_it_is_trained_on(api: Api, acme: Merchant, zenith: Merchan
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{image}-image.jpg"'
     part = api.get(path, acme, headers={"Range": "bytes=1-3"})
     assert (part.status_code, part.data) == (206, photo[1:4])
+    small = api.get(f"{path}/thumbnail", acme)
+    assert (small.status_code, small.data, small.content_type) == (200, photo[:16], "image/jpeg")
+    assert small.headers["Cache-Control"] == "private, no-cache"
+    same = {"If-None-Match": small.headers["ETag"]}
+    assert api.get(f"{path}/thumbnail", acme, headers=same).status_code == 304
     left_out = api.add_image(acme, dataset, 1, "corrupt")
     for merchant, missing in (
         (zenith, path),
@@ -64,3 +69,4 @@ def test_a_picture_as_it_is_trained_on(api: Api, acme: Merchant, zenith: Merchan
         (acme, f"/v1/datasets/{dataset}/images/{left_out}"),
     ):
         assert api.get(missing, merchant).status_code == 404
+        assert api.get(f"{missing}/thumbnail", merchant).status_code == 404

@@ -219,7 +219,8 @@ def test_an_ingest_succeeds_as_a_whole(database: Database, acme: Merchant, slot:
     with database.write() as session:
         taken = claim(session, job_id, slot_id=slot, device_class="ingest", lease=60)
     assert taken is not None
-    image = CheckedImage("mug/1.png", "mug", "set", "train", Verdict.OK, None, "a" * 64, 16, 16)
+    hashes = ("a" * 64, "b" * 64, "c" * 64)
+    image = CheckedImage("mug/1.png", "mug", "set", "train", Verdict.OK, None, *hashes, 16, 16)
     ingested = Ingested(
         status="ready",
         reason=None,

@@ -283,3 +283,23 @@ def test_half_images_are_never_let_through(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     with pytest.raises(RuntimeError, match="LOAD_TRUNCATED_IMAGES"):
         decode.prepare(LIMITS)
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("RGB", "JPEG"), ("RGBA", "PNG"), ("L", "WEBP")])
+def test_a_thumbnail_is_a_small_jpeg(mode: str, kind: str) -> None:
+    """A page of a hundred photos would bring a hundred megabytes, or their places of taking."""
+    given = _photo((900, 300), mode)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    made = decode.clean(_encoded(given, kind, exif=exif), LIMITS)
+    small = _seen(made.thumbnail)
+    assert (small.format, small.size) == ("JPEG", (85, 256))
+    assert (made.width, made.height) == _seen(made.data).size == (300, 900)
+    assert len(made.thumbnail) < 20_000
+    assert not small.getexif()
+
+
+def test_a_small_picture_is_not_blown_up() -> None:
+    """Blurred pixels would be shown for what was uploaded."""
+    made = decode.clean(_encoded(_photo((40, 30)), "PNG"), LIMITS)
+    assert _seen(made.thumbnail).size == (40, 30)

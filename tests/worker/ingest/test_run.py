@@ -155,6 +155,7 @@ def test_a_child_has_little_memory(tmp_path: Path) -> None:
         out=out,
         start=0,
         limits=limits,
+        least_classes=2,
         memory=120 * 1024 * 1024,
         seconds=30,
         budget=600,

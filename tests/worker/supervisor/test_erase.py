@@ -17,12 +17,14 @@ from db.lifecycle.reap import reap
 from db.models import Blob, BlobChunk, Erasure, Image, Job, ModelFile
 from db.repositories import erasures
 from db.repositories.audit import OPERATOR
+from db.repositories.versions import Changes
 from db.session import Database
 from regraft.contract.erasure import ErasureRequest
 from regraft.contract.status import JobStatus
 from tests.support.api import Api
 from tests.support.jobs import job, picture, ready_dataset, upload
 from tests.support.merchants import Merchant
+from tests.support.versions import images, version
 from worker.engine.tensorfile import header
 from worker.station import Station
 from worker.supervisor.supervise import supervise
@@ -124,14 +126,14 @@ def test_nothing_of_the_images_is_left(
 ) -> None:
     """A customer who may ask for erasure would find the photos in a backup years later."""
     needles = _stored(database, acme.tenant_id)
-    assert len(needles) == 4  # the zip and three clean copies
+    assert len(needles) == 7  # the zip, three clean copies and their thumbnails
     left = _cached(ingest_station, acme, checked)
     middles = [needle[len(needle) // 3 :][:64] for needle in needles]
     assert set(left) <= set(_places_with(tmp_path, middles))
     done = _erase(ingest_station, acme, checked)
     assert job(database, done.job_id).status == JobStatus.SUCCEEDED
     assert done.finished_at is not None
-    counts = {"images": 3, "blobs": 4, "bytes": sum(map(len, needles)), "checkpoints": 0}
+    counts = {"images": 3, "blobs": 7, "bytes": sum(map(len, needles)), "checkpoints": 0}
     assert counts.items() <= done.deleted.items()
     assert _stored(database, acme.tenant_id) == []
     assert _kept(database, checked) == []
@@ -237,3 +239,31 @@ def test_answers_go_with_what_they_are_about(
     stored = _stored(ingest_station.database, acme.tenant_id)
     assert b"about" not in stored
     assert (b"said by it" in stored) is not goes_too
+
+
+def test_a_version_keeps_what_it_shares(
+    ingest_station: Station, database: Database, acme: Merchant, checked: str
+) -> None:
+    """Erasing last season's set would break this season's, or leave what this one left out."""
+    first = images(database, checked)
+    gone = first[0]
+    made = version(ingest_station, acme, checked, Changes(remove=[gone.id], relabel={}))
+    kept = images(database, made.id)
+    wanted = ErasureRequest(dataset=checked)
+    with database.read() as session:
+        preview = erasures.preview(session, acme.tenant_id, wanted)
+    assert (preview.num_images, preview.num_shared, preview.versions) == (3, 2, [made.id])
+    done = _erase(ingest_station, acme, checked)
+    # The zip, and the picture that was left out with its thumbnail.
+    assert {"images": 3, "blobs": 3, "bytes": preview.bytes}.items() <= done.deleted.items()
+    blobs = SqlBlobStore(database)
+    for row in kept:
+        for sha256 in (row.sha256, row.thumbnail_sha256):
+            assert b"".join(blobs.read(acme.tenant_id, str(sha256)))
+    assert blobs.find(acme.tenant_id, str(gone.sha256)) is None
+    assert blobs.find(acme.tenant_id, str(gone.thumbnail_sha256)) is None
+    grandchild = version(ingest_station, acme, made.id, Changes(relabel={kept[0].id: "c"}))
+    assert (grandchild.version, grandchild.num_images) == (3, 2)
+    for dataset in (made.id, grandchild.id):
+        _erase(ingest_station, acme, dataset)
+    assert _stored(database, acme.tenant_id) == []
