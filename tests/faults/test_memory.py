@@ -77,15 +77,17 @@ def test_a_trainer_without_memory_fails_its_job_alone(
     first, large, after = (_submitted(database, acme, number) for number in (8, 24, 40))
     with opened(settings.model_copy(update={"timings": Timings()})) as station:
         supervise(station, first)
-        trainer = station.trainer.take().pid
-        limit = _data_bytes(trainer) + _MIB
-        resource.prlimit(trainer, resource.RLIMIT_DATA, (limit, limit))
-        supervise(station, large)
+        while job(database, large).status == "queued":
+            # Once in twenty libc has no memory for a thread's own data, and aborts the trainer.
+            trainer = station.trainer.take().pid
+            limit = _data_bytes(trainer) + _MIB
+            resource.prlimit(trainer, resource.RLIMIT_DATA, (limit, limit))
+            supervise(station, large)
         supervise(station, after)
         assert station.trainer.take().pid != trainer
     rows = [job(database, job_id) for job_id in (first, large, after)]
     assert [row.status for row in rows] == ["succeeded", "failed", "succeeded"]
-    assert [row.attempt for row in rows] == [1, 1, 1]
+    assert rows[0].attempt == rows[2].attempt == 1
     assert rows[1].error is not None
     assert rows[1].error["code"] == "out_of_memory"
 

@@ -1,5 +1,6 @@
 """The whole service under one fault at a time: jobs of three merchants, and the oracle after."""
 
+import http.client
 import json
 import random
 import time
@@ -80,7 +81,7 @@ class Scene:
         except urllib.error.HTTPError as error:
             with error:
                 return Reply(error.code, None, error.headers["Retry-After"])
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return Reply(0, None, None)
 
     def row(self, job_id: str) -> Job:
