@@ -3,6 +3,7 @@
 May import torch, the contract and the engine's own modules.
 """
 
+import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -24,6 +25,7 @@ from worker.engine.strategies.prototype import prototype
 STRENGTHS = (0.1, 0.3, 1.0)
 DEFAULT_STRENGTH = 0.3
 _MOST = 0.5
+_Z90 = 1.2816  # of the normal distribution
 Settings = dict[str, float | int | str]
 Fit = Callable[[Task], Head]
 
@@ -119,23 +121,40 @@ def _weighted_source(task: Task, context: Context) -> Judged:
 
 def knows_by_source(task: Task) -> bool:
     """Tell whether a head of the source's images alone names most of the target's right."""
-    return named_by_source(task) > _MOST
+    logits = _by_source(task)
+    if logits is None:
+        return False
+    return float((logits.argmax(dim=1) == task.labels).double().mean()) > _MOST
 
 
-def named_by_source(task: Task) -> float:
-    """Return the share of the target's images that a head of the source's alone names right.
+def ranks_by_source(task: Task) -> bool:
+    """Tell whether such a head ranks the target's true labels better than chance, at 10%.
 
-    None of these was shown to it, so this can be told where no image can be left out. 0 without
-    a source that shares labels.
+    On a few images the mean rank tells more than how many are named right.
+    """
+    logits = _by_source(task)
+    if logits is None:
+        return False
+    count, width = logits.shape
+    true = logits.gather(1, task.labels[:, None])
+    rank = float((logits > true).sum(dim=1).double().mean()) / (width - 1)
+    deviation = math.sqrt((width + 1) / (12 * (width - 1) * count))  # of uniform ranks' mean
+    return rank < 0.5 - _Z90 * deviation
+
+
+def _by_source(task: Task) -> Tensor | None:
+    """Return what a head of the source's images alone says of the target's, logits [n, c].
+
+    None of these was shown to it, so this can be told where no image can be left out. Null
+    without a source that shares labels.
     """
     if task.source is None:
-        return 0.0
+        return None
     shared = shared_part(task.source, task.names)
     if not len(shared.labels):
-        return 0.0
+        return None
     solved = LeastSquares(task.features.of(shared.images), shared.labels, task.num_classes)
-    logits = solved.head(DEFAULT_STRENGTH).logits(task.features.of(task.images))
-    return float((logits.argmax(dim=1) == task.labels).double().mean())
+    return solved.head(DEFAULT_STRENGTH).logits(task.features.of(task.images))
 
 
 def _of(fitted: Fitted, task: Task, name: str, settings: Settings, started: float) -> Judged:
