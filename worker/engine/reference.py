@@ -23,6 +23,7 @@ DIMENSIONS = 32  # at most
 _SHARE = 4  # degrees of freedom for each dimension, at least
 _FEWEST = 8  # dimensions
 _RIDGE = 1e-3  # of the mean variance: a feature that is constant has none
+_LEAST_VARIANCE = 1e-12
 _BYTE = 8
 
 Floats = npt.NDArray[np.float64]
@@ -47,7 +48,9 @@ def reference_of(trained: Trained, given: Inputs) -> list[Document]:
 def written(
     features: Tensor, classes: npt.NDArray[np.int64], labels: Sequence[str]
 ) -> bytes | None:
-    """Return the file of features [n, d] and class numbers [n]; None where n is too small.
+    """Return the file of features [n, d] and class numbers [n]; None where they tell too little.
+
+    That is where n is too small, or where the images of a class are all alike to the backbone.
 
     `signs` [k, d / 8] are the projection's bits, `means` [c, k] and `counts` [c] of the classes,
     `whitening` [k, k] makes the spread within classes one in every direction.
@@ -65,7 +68,10 @@ def written(
     means /= np.maximum(counts, 1)[:, None]
     within = projected - means[classes]
     spread = within.T @ within / freedom
-    spread += _RIDGE * np.trace(spread) / size * np.eye(size) + np.finfo(np.float64).tiny
+    variance = np.trace(spread) / size
+    if not variance > _LEAST_VARIANCE:
+        return None
+    spread += _RIDGE * variance * np.eye(size)
     whitening = np.linalg.inv(np.linalg.cholesky(spread))
     values = {
         "counts": counts.astype("<i8"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from db.lifecycle.drift import Judgement, Tally
@@ -15,6 +16,7 @@ from tests.worker.engine.recorder import Recorder
 from worker.engine.backbone import Backbone
 from worker.engine.data import load
 from worker.engine.inputs import extractor
+from worker.engine.reference import written
 from worker.engine.runspec import DataSource
 
 OBJECTS = SAMPLES.parent / "objects"
@@ -67,3 +69,12 @@ def test_the_file_is_small_and_says_what_it_rests_on(trained: TrainedRun) -> Non
     facts = json.loads(content[8 : 8 + length])["__metadata__"]
     assert int(facts["num_images"]) == int(load_file(path)["counts"].sum())
     assert path.stat().st_size < (trained.folder / "head.safetensors").stat().st_size
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_features_that_are_all_alike_leave_none(value: float) -> None:
+    """A training would fail at its end over a file that nobody asked for."""
+    features = torch.full((200, 576), value)
+    assert written(features, np.arange(200) % 4, ["a", "b", "c", "d"]) is None
+    features[:, 0] += torch.arange(200) / 100
+    assert written(features, np.arange(200) % 4, ["a", "b", "c", "d"]) is not None
