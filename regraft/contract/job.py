@@ -21,7 +21,7 @@ from regraft.contract.strategies import AnyStrategy, FineTuning, LinearProbe, Pr
 from regraft.contract.strict import Auto, Strict
 
 MAX_SEED = 2**63 - 1
-Exports = list[Literal["onnx"]]
+Exports = list[Literal["onnx", "torch_export"]]
 DATASETS = ("dataset", "test_dataset", "source_dataset", "unlabelled_dataset")
 
 

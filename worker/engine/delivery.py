@@ -5,7 +5,6 @@ May import torch, the contract and the engine's own modules.
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 from regraft.contract import held_out
 from worker.engine.context import Context, Recorded
@@ -20,6 +19,7 @@ from worker.engine.export.shared import own_parts, shared_parts
 from worker.engine.held_out import predictions
 from worker.engine.inputs import Inputs
 from worker.engine.messages import Produced
+from worker.engine.preprocess import settings_of
 from worker.engine.reference import reference_of
 from worker.engine.runspec import RunSpec
 
@@ -40,12 +40,14 @@ def deliver(
     else:
         parts = own_parts(backbone, spec.workspace / "backbone", with_graph)
     blobs = Blobs(spec.workspace / "blobs")
-    files = model_files(trained, parts, blobs, _documents(spec, trained, given, context))
+    documents = _documents(spec, trained, given, context)
+    with_program = "torch_export" in spec.spec.exports
+    files = model_files(trained, parts, blobs, documents, with_program=with_program)
     context.check()
-    if with_graph:
+    if spec.spec.exports:
         context.progress("exporting", 0.95)
         images = proven or given.parts.validation or given.parts.train
-        _prove(files, spec.workspace / "proof", trained, images, context)
+        _prove(spec, files, trained, images, context)
     return produced(blobs, files)
 
 
@@ -61,18 +63,23 @@ def _documents(spec: RunSpec, trained: Trained, given: Inputs, context: Recorded
 
 
 def _prove(
+    spec: RunSpec,
     files: list[ModelFile],
-    folder: Path,
     trained: Trained,
     images: Sequence[Image],
     context: Context,
 ) -> None:
-    model = trained.model
-    head = parity.check_head(model.head, model.features.of(images))
+    model, folder = trained.model, spec.workspace / "proof"
     step = max(1, len(images) // parity.MAX_PHOTOS)
     chosen = images[::step][: parity.MAX_PHOTOS]
     shipped = model.head.calibrated()
     expected = shipped.logits(model.features.of(chosen)).softmax(dim=1)
-    photos = parity.check_photos(files, folder, chosen, expected)
+    if "onnx" in spec.spec.exports:
+        head = parity.check_head(model.head, model.features.of(images))
+        photos = parity.check_photos(files, folder, chosen, expected)
+        context.metrics(0, parity_head=head, parity_photos=photos)
+    if "torch_export" in spec.spec.exports:
+        settings = settings_of(model.backbone.record)
+        found = parity.check_program(files, folder, chosen, settings, expected)
+        context.metrics(0, parity_program=found)
     shutil.rmtree(folder)
-    context.metrics(0, parity_head=head, parity_photos=photos)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from regraft.contract.metrics import JobMetrics, Transfer
 from worker.engine.adapted import Adapted
-from worker.engine.export import graph
+from worker.engine.export import graph, program
 from worker.engine.export.bundle import bundle
 from worker.engine.export.segments import Blobs, ModelFile, model_file
-from worker.engine.export.shared import BackboneParts, tensor_entries
+from worker.engine.export.shared import BackboneParts, kept_beside, tensor_entries
 from worker.engine.preprocess import settings_of
 from worker.engine.tensorfile import Entry, header
 from worker.engine.weights import tensor_bytes
@@ -40,7 +40,12 @@ class Document(NamedTuple):
 
 
 def model_files(
-    trained: Trained, parts: BackboneParts, blobs: Blobs, documents: Sequence[Document] = ()
+    trained: Trained,
+    parts: BackboneParts,
+    blobs: Blobs,
+    documents: Sequence[Document] = (),
+    *,
+    with_program: bool = False,
 ) -> list[ModelFile]:
     """Return the model's files, `documents` among them, the bundle of them all last."""
     files = [
@@ -54,8 +59,19 @@ def model_files(
         patch = blobs.keep(graph.head_patch(trained.model.head.calibrated()))
         files.insert(0, model_file("model.onnx", [blobs.refer(parts.graph, parts.shared), patch]))
         files.append(model_file("predict.py", [blobs.refer(PREDICTOR, shared=True)]))
+    if with_program:
+        files.append(_program(trained, parts, blobs))
     files += [model_file(name, [blobs.keep(content)]) for name, content in documents]
     return [*files, bundle(BUNDLE, files, blobs)]
+
+
+def _program(trained: Trained, parts: BackboneParts, blobs: Blobs) -> ModelFile:
+    """Return the saved program; the backbone's weights, with which it begins, are one blob."""
+    model = trained.model
+    content = program.saved(model.backbone, model.head.calibrated())
+    length = program.shared_length(content)
+    weights = blobs.refer(kept_beside(parts, content[:length]), parts.shared)
+    return model_file(program.FILE_NAME, [weights, blobs.keep(content[length:])])
 
 
 def label_facts(trained: Trained) -> dict[str, object]:

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from regraft.contract.errors import ErrorCode
 from worker.engine.data import Image
-from worker.engine.export import graph
+from worker.engine.export import graph, program
 from worker.engine.export.segments import ModelFile
 from worker.engine.failures import EngineError
 from worker.engine.files import write_whole
 from worker.engine.head import Head
-from worker.engine.shipped.predict import Floats, Predictor
+from worker.engine.preprocess import batches
+from worker.engine.shipped.predict import Floats, Predictor, Settings
 
 # The head alone, on the same numbers: only the order of float32 additions differs.
 HEAD_TOLERANCE = 1e-4
@@ -25,6 +26,7 @@ HEAD_TOLERANCE = 1e-4
 # 2 ** -11), and the runtimes add in another order.
 PHOTO_TOLERANCE = 2e-2
 MAX_PHOTOS = 32
+_PROGRAM_BATCH = 7  # another than it was traced with; the last is smaller
 
 
 def check_head(head: Head, features: Tensor) -> float:
@@ -57,6 +59,29 @@ def check_photos(
         [image.read() for image in images]
     )
     return compare("the shipped predictor", expected.numpy(), found, PHOTO_TOLERANCE)
+
+
+def check_program(
+    files: Sequence[ModelFile],
+    folder: Path,
+    images: Sequence[Image],
+    settings: Settings,
+    expected: Tensor,
+) -> float:
+    """Compare the saved program, from the images' bytes, with probabilities [n, c] of torch.
+
+    `folder` receives the program, which is loaded again. Returns the largest difference.
+
+    Raises:
+        EngineError: PARITY_FAILED, see `compare`.
+    """
+    (file,) = [file for file in files if file.name == program.FILE_NAME]
+    write_whole(folder / file.name, file.chunks())
+    module = program.load(folder / file.name)
+    with torch.inference_mode():
+        rows = [module(batch.pixels) for batch in batches(images, settings, _PROGRAM_BATCH)]
+    found = torch.cat(rows).numpy() if rows else expected.numpy()
+    return compare("the saved program", expected.numpy(), found, PHOTO_TOLERANCE)
 
 
 def compare(what: str, expected: Floats, found: Floats, tolerance: float) -> float:

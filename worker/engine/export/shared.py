@@ -68,6 +68,12 @@ def own_parts(backbone: Backbone, folder: Path, with_graph: bool) -> BackbonePar
     return BackboneParts(path, tensors, shared=False)
 
 
+def kept_beside(parts: BackboneParts, content: bytes) -> Path:
+    """Return a file with `content`, which the backbone alone decides, beside its other parts."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    return _made_once(parts.tensors.with_name(f"{sha256}.part"), lambda: [content])
+
+
 def _verified_graph(backbone: Backbone) -> bytes:
     content = graph.backbone_graph(backbone)
     graph.verify(backbone, content)
