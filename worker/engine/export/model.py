@@ -66,7 +66,7 @@ def model_files(
 
 
 def _program(trained: Trained, parts: BackboneParts, blobs: Blobs) -> ModelFile:
-    """Return the saved program; the backbone's weights, with which it begins, are one blob."""
+    """Return the saved program; the backbone's parameters, with which it begins, are one blob."""
     model = trained.model
     content = program.saved(model.backbone, model.head.calibrated())
     length = program.shared_length(content)

@@ -24,7 +24,7 @@ _CONFIG = f"{_WEIGHTS}model_weights_config.json"
 
 
 class _Whole(nn.Module):
-    """From images [n, 3, s, s] to probabilities [n, c]; the backbone's tensors come first."""
+    """From images [n, 3, s, s] to probabilities [n, c]; the backbone's parameters come first."""
 
     def __init__(self, backbone: Backbone, head: Head) -> None:
         super().__init__()
