@@ -21,7 +21,6 @@ EQUAL = {
     "preprocess.json",
     "metrics.json",
     "predictions.json",
-    "reference.safetensors",
     "report.html",
     "predict.py",
 }
