@@ -26,11 +26,11 @@ $(VENV)/bin/python:
 # torch first, on its own: torch and torchvision must come as the one pair that was tested.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install -q -c constraints.txt torch torchvision
-	$(PIP) install -q -c constraints.txt -e '.[server,worker]'
+	$(PIP) install -q -c constraints.txt -e '.[server,serve,worker]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install -q -c constraints.txt -e '.[server,worker,dev]'
+	$(PIP) install -q -c constraints.txt -e '.[server,serve,worker,dev]'
 	@touch $@
 
 install: $(VENV)/.installed ## create .venv and install what running needs

@@ -122,7 +122,7 @@ def test_a_rotation_overlaps(api: Api, admin: Merchant, acme: Merchant, database
     assert api.get("/v1/jobs", _with(acme, old["key"])).status_code == 401
     assert api.get("/v1/jobs", _with(acme, new["key"])).status_code == 200
     assert api.post(at, admin, json={}).status_code == 409
-    assert next(entry["action"] for entry in _trail(api, acme)) == "key.rotated"
+    assert "key.rotated" in {entry["action"] for entry in _trail(api, acme)}
 
 
 def test_a_rotation_prolongs_nothing(

@@ -22,7 +22,7 @@ def test_any_unzip_takes_it_and_finds_every_file_whole(trained: TrainedRun, tmp_
             assert info.external_attr >> 16 == 0o100644
             assert opened.read(info) == (trained.folder / info.filename).read_bytes()
         opened.extractall(tmp_path)
-    assert len(list(tmp_path.iterdir())) == 10
+    assert len(list(tmp_path.iterdir())) == 11
 
 
 def test_names_in_any_script_survive(tmp_path: Path) -> None:
