@@ -112,7 +112,8 @@ def test_a_small_set_is_given_minutes_and_not_half_an_hour(
     """A job of fifty photos, done in seconds, would take all of its hour on a slow host."""
     monkeypatch.setattr(trials, "_cost", lambda *_: 20.0)
     found = trials.halved(task._replace(seconds=3600.0), Recorder())
-    assert (found.winner, found.why) == (None, "there is not enough time for it.")
+    assert found.winner is None
+    assert "more than two minutes on this host" in found.why
 
 
 def test_a_ladder_is_as_dear_as_its_folds_are_many() -> None:

@@ -105,7 +105,9 @@ def halved(task: Task, context: Context) -> Halving:
         costs = [one for one in costs if one[0] in _WAYS]
         ladder = _affordable(costs, len(judges), seconds)
     if ladder is None or context.should_stop():
-        return Halving(None, [], "there is not enough time for it.")
+        is_capped = seconds is not None and seconds != task.seconds
+        small = "telling by so few images would take more than two minutes on this host."
+        return Halving(None, [], small if is_capped else "there is not enough time for it.")
     ways = [way for way, _ in costs]
     found = _climbed(task, ways, ladder, judges, context)
     if found.winner is None:
