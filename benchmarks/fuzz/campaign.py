@@ -6,15 +6,20 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import requests
+from sqlalchemy import func, select
 
 from benchmarks.fuzz import damage, generated
 from benchmarks.fuzz.tally import Tally
 from benchmarks.fuzz.target import Target, by_chance
+from core.settings import Settings
+from db.models import Job
+from db.session import Database
 from deploy.stack import Stack
 from tests.support.api import zipped
 from tests.support.jobs import picture
@@ -44,10 +49,13 @@ def run(home: Path, seconds: float, seed: int) -> dict[str, object]:
         before = _processes(stack)
         _attack(target, tally, seconds, seed)
         unsettled = _settle(target)
-        dead = sorted(before.keys() - _processes(stack).keys())
+        dead = _dead(before, _processes(stack))
+        lost = _lost(home)
     leaked = [path for name in _LEFT for path in (home / name).rglob("*")]
     for pid in dead:
         tally.breach(f"process {pid} died: {before[pid]}")
+    if lost:
+        tally.breach(f"{lost} attempts were lost")
     if unsettled:
         tally.breach(f"{unsettled} datasets are still processing")
     for path in leaked:
@@ -189,6 +197,25 @@ def _processing(target: Target, pages: int = 1000) -> int:
             break
         params["cursor"] = page["next_cursor"]
     return count
+
+
+def _dead(before: dict[int, str], after: dict[int, str]) -> list[int]:
+    """Return the processes that are gone, but for those that others of their kind replace.
+
+    A worker replaces its child after so many jobs on purpose; one that dies loses its attempt.
+    """
+    missing = Counter(before.values()) - Counter(after.values())
+    gone = sorted(before.keys() - after.keys())
+    return [pid for pid in gone if before[pid] in missing]
+
+
+def _lost(home: Path) -> int:
+    """Return how many attempts were lost with their process."""
+    database = Database(Settings(home=home).url)
+    with database.read() as session:
+        found = session.scalar(select(func.sum(Job.lost_count))) or 0
+    database.dispose()
+    return found
 
 
 def _processes(stack: Stack) -> dict[int, str]:
