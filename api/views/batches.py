@@ -1,6 +1,7 @@
 """Batches: let a model answer about a whole dataset, and download what it said."""
 
 from collections.abc import Callable
+from typing import Any
 
 from flask import Response
 
@@ -18,6 +19,7 @@ from regraft.contract.resources import JobEvent, Page
 from regraft.contract.status import JobKind, RequestedAction
 
 routes = Routes()
+_STEERED: dict[str, Any] = {"scope": "write", "status": 202, "errors": (ErrorCode.CONFLICT,)}
 _SUBMIT_ERRORS = (
     ErrorCode.NOT_FOUND,
     ErrorCode.CONFLICT,
@@ -98,40 +100,19 @@ def _steer(call: Call, batch_id: str, action: RequestedAction | None) -> Batch:
         return shown.batch(batches.steer(session, call.tenant_id, batch_id, action))
 
 
-@routes.add(
-    "POST",
-    "/v1/batches/{batch_id}/cancel",
-    Batch,
-    scope="write",
-    status=202,
-    errors=(ErrorCode.CONFLICT,),
-)
+@routes.add("POST", "/v1/batches/{batch_id}/cancel", Batch, **_STEERED)
 def cancel_batch(call: Call, batch_id: str) -> Batch:
     """Cancel a batch: at once if it waits, within seconds if it runs. It leaves no answers."""
     return _steer(call, batch_id, RequestedAction.CANCEL)
 
 
-@routes.add(
-    "POST",
-    "/v1/batches/{batch_id}/pause",
-    Batch,
-    scope="write",
-    status=202,
-    errors=(ErrorCode.CONFLICT,),
-)
+@routes.add("POST", "/v1/batches/{batch_id}/pause", Batch, **_STEERED)
 def pause_batch(call: Call, batch_id: str) -> Batch:
     """Pause a batch; it keeps what it has answered so far."""
     return _steer(call, batch_id, RequestedAction.PAUSE)
 
 
-@routes.add(
-    "POST",
-    "/v1/batches/{batch_id}/resume",
-    Batch,
-    scope="write",
-    status=202,
-    errors=(ErrorCode.CONFLICT,),
-)
+@routes.add("POST", "/v1/batches/{batch_id}/resume", Batch, **_STEERED)
 def resume_batch(call: Call, batch_id: str) -> Batch:
     """Queue a paused batch again; it goes on behind what it has answered."""
     return _steer(call, batch_id, None)
