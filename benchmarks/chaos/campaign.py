@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from benchmarks.chaos import oracle, resumption
 from benchmarks.chaos.availability import Availability
@@ -24,7 +25,7 @@ from benchmarks.chaos.telling import Audience, everything_is_told
 from core.queues import INGEST_CLASS
 from db.models import Job
 from regraft.client import Client
-from regraft.contract.status import TERMINAL
+from regraft.contract.status import TERMINAL, JobKind
 from tests.support.jobs import wait_for
 from tests.support.merchants import Merchant, create
 from tests.support.receiver import receiver
@@ -164,14 +165,7 @@ def _line(
 ) -> dict[str, Any]:
     with service.database.read() as session:
         found, marked = oracle.histories(session), resumption.marks(session)
-        counts = {
-            f"{row[0]}/{row[1]}": row[2]
-            for row in session.execute(
-                select(Job.device_class, Job.status, func.count()).group_by(
-                    Job.device_class, Job.status
-                )
-            )
-        }
+        counts = _counts(session)
         attempts = session.scalar(select(func.sum(Job.attempt))) or 0
         losses = session.scalar(select(func.sum(Job.lost_count))) or 0
     measured = recoveries(journal, found, able, service.settings.timings)
@@ -191,6 +185,17 @@ def _line(
         "repeated_work": _spread(resumption.repeated(journal, found, marked)),
         "get_p99_ms": _milliseconds(percentile(journal.reads, 99)),
         "breaches": [*breaches, *late],
+    }
+
+
+def _counts(session: Session) -> dict[str, int]:
+    """Return how many jobs ended how: trainings and uploads by device class, others by kind."""
+    columns = (Job.kind, Job.device_class, Job.status)
+    rows = session.execute(select(*columns, func.count()).group_by(*columns))
+    trainings = {JobKind.TRAIN, JobKind.INGEST}
+    return {
+        f"{device_class if kind in trainings else kind}/{status}": count
+        for kind, device_class, status, count in rows
     }
 
 

@@ -23,6 +23,7 @@ _PAUSE_SECONDS = 0.02
 _ACCEPTED, _CONFLICT, _LIMITED, _SERVER, _UNAVAILABLE = 202, 409, 429, 500, 503
 _REAL_SHARE = 0.2
 _REAL_IN_FLIGHT = 3
+_USED_SHARE = 0.4  # of real submissions, once there is a model
 _CANCELLED_SHARE = 0.7
 _STEERED_SHARE = 0.02
 _UPLOAD_SHARE = 0.005
@@ -76,6 +77,8 @@ class Shop(threading.Thread):
         self._dice = random.Random(merchant.name)
         self._count = 0
         self._open: dict[str, str] = {}
+        self._batches: set[str] = set()
+        self._model: str | None = None
         self._listed = 0.0
         self._paused: dict[str, str] = {}
         self.storm = threading.Event()
@@ -102,7 +105,7 @@ class Shop(threading.Thread):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not self.closing.is_set():
             if len(self._open) < count:
-                self._submit(self._pool())
+                self._begin(self._pool())
             if self.storm.is_set():
                 self.storm.clear()
                 self._cancel_some()
@@ -123,22 +126,32 @@ class Shop(threading.Thread):
         real = REAL in self._datasets and waiting < _REAL_IN_FLIGHT
         return REAL if real and self._dice.random() < _REAL_SHARE else LIGHT
 
-    def _submit(self, pool: str) -> None:
-        """Submit one job until it is answered for, with one key."""
+    def _begin(self, pool: str) -> None:
+        """Train a model, or let the newest that was trained answer about the merchant's photos."""
         self._count += 1
         spec: dict[str, object] = {
             "dataset": self._datasets[pool],
             "name": f"{self.merchant.name} {self._count}",
             "priority": self._dice.choice((0, 0, 0, 5)),
         }
-        if pool == LIGHT:
-            spec["hyperparameters"] = {"epochs": self._milliseconds()}
+        if pool == REAL and self._model is not None and self._dice.random() < _USED_SHARE:
+            if self._dice.random() < 1 / 2:
+                self._submit("/v1/batches", {**spec, "model": self._model}, pool)
+            else:
+                self._submit(f"/v1/models/{self._model}/evaluate", spec, pool)
+        elif pool == REAL:
+            self._submit("/v1/jobs", {**spec, "validation": {"seed": self._count}}, pool)
         else:
-            spec["validation"] = {"seed": self._count}
-        key = uuid.uuid4().hex
-        found = self._insist("/v1/jobs", Body(json.dumps(spec).encode()), key, pool)
+            epochs = {"epochs": self._milliseconds()}
+            self._submit("/v1/jobs", {**spec, "hyperparameters": epochs}, pool)
+
+    def _submit(self, path: str, spec: dict[str, object], pool: str) -> None:
+        """Submit one job until it is answered for, with one key."""
+        found = self._insist(path, Body(json.dumps(spec).encode()), uuid.uuid4().hex, pool)
         if found is not None:
             self._open[found] = pool
+            if path == "/v1/batches":
+                self._batches.add(found)
 
     def _upload(self) -> None:
         """Upload a small dataset until it is answered for; now and then say it once more."""
@@ -174,9 +187,15 @@ class Shop(threading.Thread):
     def _look(self) -> None:
         """Poll one of the oldest jobs that are thought to be in flight: it has probably ended."""
         if self._open:
-            job_id = self._dice.choice(list(islice(self._open, _OLDEST)))
-            if self._status(job_id) in TERMINAL:
-                del self._open[job_id]
+            job = self._shown(self._dice.choice(list(islice(self._open, _OLDEST))))
+            if job is not None:
+                self._notice(job)
+
+    def _notice(self, job: dict[str, Any]) -> None:
+        """Take a job that has ended off the list, and its model into use if it is a real one."""
+        pool = self._open.pop(job["id"], None) if job["status"] in TERMINAL else None
+        if pool == REAL and job["model"] is not None:
+            self._model = job["model"]
 
     def _look_through(self) -> None:
         """Page through the newest jobs: with many in flight this costs less than polling each."""
@@ -187,8 +206,7 @@ class Shop(threading.Thread):
             if answer is None or answer.status != http.client.OK:
                 return
             for job in answer.body["data"]:
-                if job["status"] in TERMINAL:
-                    self._open.pop(job["id"], None)
+                self._notice(job)
             if not answer.body["has_more"]:
                 return
             cursor = f"&cursor={answer.body['next_cursor']}"
@@ -204,7 +222,7 @@ class Shop(threading.Thread):
         """Let one of the jobs that were paused go on, unless it ended before it was."""
         if self._paused:
             job_id = self._dice.choice(list(self._paused))
-            status = self._status(job_id)
+            status = (self._shown(job_id) or {}).get("status")
             if status == JobStatus.PAUSED and self._steer(job_id, "resume"):
                 self._open[job_id] = self._paused.pop(job_id)
             elif status in TERMINAL:
@@ -217,16 +235,21 @@ class Shop(threading.Thread):
 
     def _steer(self, job_id: str, verb: str) -> bool:
         """Ask for a change of a job's course; return whether it was accepted."""
-        answer = self._ask("POST", f"/v1/jobs/{job_id}/{verb}")
+        answer = self._ask("POST", f"{self._address(job_id)}/{verb}")
         known = {_ACCEPTED, _CONFLICT, _LIMITED, _UNAVAILABLE}
         if answer is not None and answer.status not in known:
-            self._journal.refuse(f"POST /v1/jobs/…/{verb}", answer.status)
+            self._journal.refuse(f"POST …/{verb}", answer.status)
         return answer is not None and answer.status == _ACCEPTED
 
-    def _status(self, job_id: str) -> str | None:
-        """Return a job's status, None where no answer came."""
-        answer = self._ask("GET", f"/v1/jobs/{job_id}")
-        return None if answer is None else answer.body.get("status")
+    def _shown(self, job_id: str) -> dict[str, Any] | None:
+        """Return what the service says of a job or a batch, None where it said nothing of it."""
+        answer = self._ask("GET", self._address(job_id))
+        if answer is None or answer.status != http.client.OK:
+            return None
+        return answer.body
+
+    def _address(self, job_id: str) -> str:
+        return f"/v1/{'batches' if job_id in self._batches else 'jobs'}/{job_id}"
 
     def _ask(
         self, method: str, path: str, body: Body = _NOTHING, key: str = "", pool: str = LIGHT

@@ -16,10 +16,12 @@ from benchmarks.chaos.cluster import Cluster
 from benchmarks.chaos.journal import DISTURBING, Journal
 from benchmarks.chaos.plan import Fault
 from db.blobs import SqlBlobStore
-from db.models import Dataset, FileSegment, Job, JobEvent, JobResult, Model, ModelFile
+from db.models import BatchFile, Dataset, Job, JobEvent, JobResult, Model, ModelFile
+from db.repositories import batches, models
+from db.repositories.models import StoredFile
 from db.session import Database
 from regraft.contract.errors import ErrorCode
-from regraft.contract.status import TERMINAL, JobKind, JobStatus
+from regraft.contract.status import TERMINAL, TRAINER_KINDS, JobKind, JobStatus
 from tests.support.fleet import children, descendants
 
 LEGAL = {
@@ -87,21 +89,27 @@ def every_job_ended(session: Session, journal: Journal) -> Iterator[str]:
 
 
 def nothing_is_doubled(session: Session) -> Iterator[str]:
-    """I2: one result for each success, and one model for each training that succeeded."""
+    """I2: one result for each success, one model for each training, one file for each batch."""
     succeeded = set(session.scalars(select(Job.id).where(Job.status == JobStatus.SUCCEEDED)))
     results = list(session.scalars(select(JobResult.job_id)))
     train = select(JobResult.job_id).join(Job).where(Job.kind == JobKind.TRAIN)
     trained = list(session.scalars(train))
-    models = list(session.scalars(select(Model.job_id)))
+    registered = list(session.scalars(select(Model.job_id)))
     if sorted(results) != sorted(succeeded):
         yield f"I2 {len(results)} results of {len(succeeded)} successes"
-    if sorted(models) != sorted(trained):
-        yield f"I2 {len(models)} models of {len(trained)} trainings"
+    if sorted(registered) != sorted(trained):
+        yield f"I2 {len(registered)} models of {len(trained)} trainings"
+    batch = select(JobResult.job_id).join(Job).where(Job.kind == JobKind.BATCH)
+    answered = list(session.scalars(batch))
+    files = list(session.scalars(select(BatchFile.job_id)))
+    if sorted(answered) != sorted(files):
+        yield f"I2 {len(files)} files of {len(answered)} batches"
 
 
 def submissions_are_single(session: Session) -> Iterator[str]:
     """I2: a merchant who insists with one key gets one job; the campaign's names are unique."""
-    twice = select(Job.name).where(Job.kind == "train").group_by(Job.tenant_id, Job.name)
+    submitted = Job.kind.in_(TRAINER_KINDS)
+    twice = select(Job.name).where(submitted).group_by(Job.tenant_id, Job.name)
     for name in session.scalars(twice.having(func.count() > 1)):
         yield f"I2 {name} was submitted once and queued twice"
     doubled = select(Dataset.name).group_by(Dataset.tenant_id, Dataset.name)
@@ -117,24 +125,26 @@ def results_are_whole(database: Database) -> Iterator[str]:
             yield f"I3 {job_id} has a result of another fence"
         light = select(ModelFile).order_by(ModelFile.size, ModelFile.model_id)
         files = session.scalars(light.limit(_FILES_CHECKED)).all()
-    blobs = SqlBlobStore(database)
+        owners = session.execute(select(BatchFile.tenant_id, BatchFile.job_id)).all()
     for file in files:
-        if _digest(database, blobs, file) != (file.size, file.sha256):
+        with database.read() as session:
+            stored = models.stored_file(session, file.tenant_id, file.model_id, file.name)
+        if not _is_whole(database, stored):
             yield f"I3 {file.name} of {file.model_id} has other bytes than its row says"
+    for tenant_id, job_id in owners:
+        with database.read() as session:
+            stored = batches.stored_file(session, tenant_id, job_id)
+        if not _is_whole(database, stored):
+            yield f"I3 {stored.name} of {job_id} has other bytes than its row says"
 
 
-def _digest(database: Database, blobs: SqlBlobStore, file: ModelFile) -> tuple[int, str]:
-    query = select(FileSegment).where(
-        FileSegment.model_id == file.model_id, FileSegment.file_name == file.name
-    )
-    with database.read() as session:
-        parts = session.scalars(query.order_by(FileSegment.seq)).all()
-    digest, size = hashlib.sha256(), 0
-    for part in parts:
-        for piece in blobs.read(part.scope, part.blob_sha256, part.offset, part.length):
+def _is_whole(database: Database, file: StoredFile) -> bool:
+    blobs, digest, size = SqlBlobStore(database), hashlib.sha256(), 0
+    for part in file.segments:
+        for piece in blobs.read(*part):
             digest.update(piece)
             size += len(piece)
-    return size, digest.hexdigest()
+    return (size, digest.hexdigest()) == (file.size, file.sha256)
 
 
 def moves_are_legal(session: Session, found: dict[str, list[Move]]) -> Iterator[str]:

@@ -20,7 +20,11 @@ from tests.support.webhooks import add, is_signed
 
 _HABITS = ("ok", "ok", "error", "reset", "redirect", "drip")
 _SECONDS = (0.5, 2.0)
-_NOUNS: dict[str, str] = {JobKind.TRAIN: "job", JobKind.BATCH: "batch"}
+_NOUNS: dict[str, str] = {
+    JobKind.TRAIN: "job",
+    JobKind.BATCH: "batch",
+    JobKind.EVALUATE: "job",
+}
 
 
 class Audience:

@@ -10,7 +10,7 @@ from benchmarks.chaos import oracle, resumption
 from benchmarks.chaos.journal import Death, Injected, Journal, Refusal
 from benchmarks.chaos.plan import Fault
 from core.settings import Settings
-from db.models import FileSegment, Job, JobEvent, JobResult, Model, ModelFile
+from db.models import BatchFile, BatchPart, FileSegment, Job, JobEvent, JobResult, Model, ModelFile
 from db.session import Database
 from regraft.contract.ids import new_id
 from regraft.contract.status import JobStatus
@@ -27,10 +27,15 @@ def trained(database: Database, settings: Settings, acme: Merchant) -> str:
     job_id = Api(settings, database).trained(acme, {"model.onnx": [b"weights"]}).job_id
     _move(database, acme, job_id, "queued", "running")
     _move(database, acme, job_id, "running", "succeeded")
-    _set(database, job_id, fence=1)
-    with database.write() as session:
-        session.execute(update(Job).where(Job.kind == "ingest").values(status="queued"))
+    _ran(database)
     return job_id
+
+
+def _ran(database: Database) -> None:
+    """Let each job have run once, but for the uploads' own, which nobody checked."""
+    with database.write() as session:
+        session.execute(update(Job).values(fence=1))
+        session.execute(update(Job).where(Job.kind == "ingest").values(status="queued"))
 
 
 def _move(database: Database, merchant: Merchant, job_id: str, frm: str, to: str) -> None:
@@ -155,6 +160,33 @@ def test_a_file_that_is_not_what_its_row_says(
     with database.write() as session:
         session.execute(update(ModelFile).values(**values))
     assert _found(database, trained) == ["I3"]
+
+
+@pytest.fixture
+def answered(database: Database, settings: Settings, acme: Merchant) -> str:
+    """A batch that succeeded, with its answers in two parts."""
+    api = Api(settings, database)
+    batch_id = api.answered(acme, api.trained(acme, {}), [b"mug\n", b"plate\n"])
+    _move(database, acme, batch_id, "running", "succeeded")
+    _ran(database)
+    return batch_id
+
+
+def test_answers_that_are_not_what_their_row_says(database: Database, answered: str) -> None:
+    """A merchant would relabel a shop by answers of which a part is gone, or stands twice."""
+    assert list(oracle.results_are_whole(database)) == []
+    with database.write() as session:
+        session.execute(delete(BatchPart).where(BatchPart.seq == 1))
+    (breach,) = oracle.results_are_whole(database)
+    assert answered in breach
+
+
+def test_a_batch_without_answers(database: Database, answered: str) -> None:
+    """A batch would succeed with nothing to download."""
+    with database.write() as session:
+        assert list(oracle.nothing_is_doubled(session)) == []
+        session.execute(delete(BatchFile).where(BatchFile.job_id == answered))
+        assert list(oracle.nothing_is_doubled(session)) == ["I2 0 files of 1 batches"]
 
 
 def test_a_result_of_another_fence(database: Database, trained: str) -> None:

@@ -192,6 +192,7 @@ class Api:
                 )
             )
             session.flush()
+            session.add(_result(merchant, batch_id, None))
             for seq, blob in enumerate(kept):
                 facts = {"sha256": blob.sha256, "size": blob.size, "num_rows": 2, "num_errors": 1}
                 session.add(BatchPart(**owner, seq=seq, **facts))
@@ -267,7 +268,7 @@ def _model(merchant: Merchant, job_id: str, model_id: str, given: Mapping[str, A
     return Model(**{**values, **given, **owner})
 
 
-def _result(merchant: Merchant, job_id: str, model_id: str) -> JobResult:
+def _result(merchant: Merchant, job_id: str, model_id: str | None) -> JobResult:
     return JobResult(
         job_id=job_id,
         tenant_id=merchant.tenant_id,
