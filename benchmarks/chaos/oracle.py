@@ -37,6 +37,7 @@ _OUTAGES = {
 }
 _API_KILLING = frozenset({Fault.KILL_API, Fault.POWER_CUT})
 _UPLOAD_SECONDS = 30.0
+_KILL_SECONDS = 1.0  # a kill is noted first, and what it kills may write meanwhile
 _UNAVAILABLE = 503
 _AFTERMATH_SECONDS = 12.0
 _LIVES = 3
@@ -218,7 +219,8 @@ def _is_orphan(path: Path, journal: Journal) -> bool:
         written = path.stat().st_mtime
     except FileNotFoundError:
         return True
-    return journal.between(_API_KILLING, written, written + _UPLOAD_SECONDS) > 0
+    first, last = written - _KILL_SECONDS, written + _UPLOAD_SECONDS
+    return journal.between(_API_KILLING, first, last) > 0
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -79,8 +79,10 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver._answer(self, body)
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) == length:  # else whoever called was killed in the middle of it
+                    receiver._answer(self, body)
 
             def do_GET(self) -> None:
                 receiver._answer(self, b"")
