@@ -9,8 +9,8 @@ from flask import request
 from api import uploads
 from api.routing import Call
 from api.uploads import Form, Upload
-from core.archive import inspect
 from core.blobs import BlobInfo
+from core.container import labels_of
 from db.repositories import quotas
 from db.repositories import uploads as reservations
 from regraft.contract.errors import ErrorCode
@@ -40,7 +40,7 @@ HEADERS = {
 
 
 class Stored(NamedTuple):
-    """A container in the tenant's scope, and its classes."""
+    """A container in the tenant's scope, and its classes; a parquet file's are not known yet."""
 
     container: BlobInfo
     labels: tuple[str, ...]
@@ -65,8 +65,8 @@ def received(call: Call, form: Form) -> Iterator[Upload]:
 
 def stored(call: Call, upload: Upload, least_classes: int = 2) -> Stored:
     """Check and store a container; what came in chunks, unannounced, is admitted here."""
-    contents = inspect(upload.path, call.services.settings.uploads, least_classes)
+    labels = labels_of(upload.path, call.services.settings.uploads, least_classes)
     if request.content_length is None:
         with call.database.read() as session:
             quotas.admit_bytes(session, call.tenant_id, upload.size)
-    return Stored(call.blobs.put_file(call.tenant_id, upload.path), contents.labels)
+    return Stored(call.blobs.put_file(call.tenant_id, upload.path), labels)

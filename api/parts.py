@@ -12,8 +12,8 @@ from flask import request
 from api import digests
 from api.bodies import pieces
 from api.routing import Call
-from core.archive import inspect
 from core.blobs import BlobInfo
+from core.container import labels_of
 from core.refusals import ConflictError, InvalidError, RefusedError
 from db.repositories.uploads import Shown
 from regraft.contract.errors import ErrorCode
@@ -48,7 +48,7 @@ def assembled(call: Call, found: Shown) -> int:
 
     Return the number of its classes: one is enough for a version that adds to others.
     Raises `conflict` where parts are missing, `validation_failed` where the whole has another
-    hash than was said, and what `core.archive.inspect` raises.
+    hash than was said, and what `core.container.labels_of` raises.
     """
     missing = sorted(set(range(1, found.num_parts + 1)) - {part.number for part in found.parts})
     if missing:
@@ -65,6 +65,6 @@ def assembled(call: Call, found: Shown) -> int:
         if digest.hexdigest() != found.upload.sha256:
             message = "is not the SHA-256 of what came: begin again with the right one"
             raise InvalidError("sha256", message, "checksum_mismatch")
-        contents = inspect(path, call.services.settings.uploads, least_classes=1)
+        labels = labels_of(path, call.services.settings.uploads, least_classes=1)
         call.blobs.put_file(call.tenant_id, path)
-        return len(contents.labels)
+        return len(labels)

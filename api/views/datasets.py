@@ -26,7 +26,11 @@ _FORM = {
     "anyOf": [{"required": ["file"]}, {"required": ["upload"]}],
     "additionalProperties": False,
     "properties": {
-        "file": {"type": "string", "contentMediaType": "application/zip"},
+        "file": {
+            "type": "string",
+            "contentMediaType": "application/zip",
+            "description": "A zip, or a parquet file with a row for each image.",
+        },
         "upload": {"type": "string", "description": "In place of `file`: a complete upload."},
         "name": {"type": "string", "minLength": 1, "maxLength": 200},
         "metadata": {"type": "string", "description": "A JSON object of texts."},
@@ -60,7 +64,7 @@ class ImageQuery(PageQuery):
     headers=containers.HEADERS,
 )
 def create_dataset(call: Call) -> Response:
-    """Upload a zip of images, one folder for each class, or with a manifest.
+    """Upload a zip of images, one folder for each class, or with a manifest; or a parquet file.
 
     The container is checked before anything is stored; then the images are checked one by one
     while the dataset is `processing`.

@@ -37,7 +37,17 @@ _SETTLE_SECONDS = 120
 _MOST_UNCHECKED, _WAIT_SECONDS = 5, 20
 _PIECE = 65_536
 _FORM = ("/v1/datasets", "multipart/form-data; boundary=x")
-_WHERE = {"images": _FORM, "zips": _FORM, "json": ("/v1/jobs", "application/json")}
+_UPLOADS = (
+    ("images", damage.pictures),
+    ("zips", damage.archive),
+    ("parquet", damage.columns),
+)
+_WHERE = {
+    "images": _FORM,
+    "zips": _FORM,
+    "parquet": _FORM,
+    "json": ("/v1/jobs", "application/json"),
+}
 _LEFT = ("uploads", "work")
 
 
@@ -100,7 +110,7 @@ def _repeat(
 
 
 def _upload(target: Target, tally: Tally, rng: random.Random) -> None:
-    kind, make = rng.choice((("images", damage.pictures), ("zips", damage.archive)))
+    kind, make = rng.choice(_UPLOADS)
     body = damage.form(make(rng), rng)
     _post(target, tally, kind, body)
     patience = time.monotonic() + _WAIT_SECONDS

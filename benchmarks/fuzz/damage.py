@@ -8,6 +8,7 @@ import zipfile
 from PIL import Image
 
 from benchmarks.fuzz.target import by_chance
+from tests.support.parquet import rows, written
 
 _KINDS = ("JPEG", "PNG", "WEBP")
 _ODD_HEADERS = (
@@ -75,6 +76,16 @@ def archive(rng: random.Random) -> bytes:
         files["manifest.jsonl"] = damaged(rows.encode(), rng)
         return _zip(files, rng)
     return damaged(_zip(files, rng), rng)
+
+
+def columns(rng: random.Random) -> bytes:
+    """Return a parquet file of images, most of which or the file itself is damaged."""
+    images = [picture(rng) for _ in range(rng.randint(2, 6))]
+    if by_chance(rng, 50):
+        images = [damaged(image, rng) for image in images]
+    table = rows(images, [rng.randrange(-1, 3) for _ in images])
+    data = written(table, row_group_size=2, compression=rng.choice(("none", "snappy", "zstd")))
+    return damaged(data, rng) if by_chance(rng, 60) else data
 
 
 def form(data: bytes, rng: random.Random) -> bytes:

@@ -36,7 +36,7 @@ DatasetArg = Annotated[str, typer.Argument(metavar="DATASET", help="An id such a
 def push(
     ctx: typer.Context,
     *,
-    path: Annotated[Path, typer.Argument(help="A folder with one folder per class, or a zip.")],
+    path: Annotated[Path, typer.Argument(help="A folder of class folders, a zip, a parquet file.")],
     name: Annotated[str | None, typer.Option(help="Name; else the folder's.")] = None,
     metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, any number.")] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the verdict on every image.")] = True,
@@ -57,7 +57,8 @@ def version(
     *,
     dataset: DatasetArg,
     add: Annotated[
-        Path | None, typer.Option(help="Images to add: a folder of class folders, or a zip.")
+        Path | None,
+        typer.Option(help="Images to add: a folder, a zip, a parquet file."),
     ] = None,
     relabel: Annotated[list[str] | None, typer.Option(help="IMAGE=LABEL, any number.")] = None,
     unlabel: Annotated[

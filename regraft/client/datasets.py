@@ -1,4 +1,4 @@
-"""Datasets: push a folder or a zip, read them, page through their images, wait for the verdicts.
+"""Datasets: push a folder or a file, read them, page through their images, wait for verdicts.
 
 May import httpx2, the contract and this package's own modules.
 """
@@ -27,6 +27,18 @@ from regraft.contract.search import Search
 from regraft.contract.verdict import Verdict
 
 
+class _Kind(NamedTuple):
+    """What a file is sent as."""
+
+    name: str
+    media_type: str
+
+
+_ZIP = _Kind("dataset.zip", "application/zip")
+_PARQUET = _Kind("dataset.parquet", "application/vnd.apache.parquet")
+_PARQUET_MAGIC = b"PAR1"
+
+
 class Datasets:
     """What the service knows of the merchant's images."""
 
@@ -44,6 +56,7 @@ class Datasets:
     ) -> Dataset:
         """Upload a folder of class folders, or a zip of one; the name defaults to the folder's.
 
+        A parquet file is taken too, as Hugging Face's `datasets` writes it: a row is an image.
         A large file goes in parts: pushed again after a break, it goes on where it was.
         The dataset comes back in status `processing`: see `wait`.
 
@@ -55,7 +68,7 @@ class Datasets:
         if metadata:
             fields["metadata"] = json.dumps(dict(metadata))
         form = _Form(path("datasets"), fields, idempotency_key or new_key())
-        with _as_zip(given) as packed:
+        with _as_file(given) as packed:
             return self._send_file(form, packed, on_progress)
 
     def search(
@@ -100,7 +113,7 @@ class Datasets:
     ) -> Dataset:
         """Make the next version of a dataset; the one before stays as it is.
 
-        `add` is a folder or a zip, as for `push`, where one class is enough; `relabel` gives new
+        `add` is a folder or a file, as for `push`, where one class is enough; `relabel` gives new
         labels by image id, None for none; `remove` names the images that are left out. Name and
         metadata else stay. The version comes back in status `processing`: see `wait`.
 
@@ -118,7 +131,7 @@ class Datasets:
         form = _Form(path("datasets", dataset, "versions"), fields, key)
         if add is None:
             return self._send(form, {})
-        with _as_zip(Path(add), least_classes=1) as packed:
+        with _as_file(Path(add), least_classes=1) as packed:
             return self._send_file(form, packed, on_progress)
 
     def _send_file(self, form: "_Form", packed: Path, on_progress: OnBytes | None) -> Dataset:
@@ -126,7 +139,8 @@ class Datasets:
             upload = PartsUpload(self._transport, packed, on_progress).run()
             return self._send(form, {"upload": (None, upload.id)})
         with _Metered(packed, on_progress) as content:
-            return self._send(form, {"file": ("dataset.zip", content, "application/zip")})
+            kind = _PARQUET if _is_parquet(packed) else _ZIP
+            return self._send(form, {"file": (kind.name, content, kind.media_type)})
 
     def _send(self, form: "_Form", files: dict[str, Any]) -> Dataset:
         # Texts go as parts too: without a file there would be no multipart form.
@@ -212,9 +226,14 @@ class _Metered(io.BufferedReader):
         return chunk
 
 
+def _is_parquet(file: Path) -> bool:
+    with file.open("rb") as source:
+        return source.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+
+
 @contextmanager
-def _as_zip(source: Path, least_classes: int = 2) -> Iterator[Path]:
-    """Give `source` as a zip; a folder is packed into a temporary file that goes away."""
+def _as_file(source: Path, least_classes: int = 2) -> Iterator[Path]:
+    """Give `source` as one file; a folder is packed into a temporary zip that goes away."""
     if source.is_dir():
         with tempfile.TemporaryDirectory(prefix="regraft-") as room:
             packed = Path(room, "dataset.zip")
@@ -224,6 +243,6 @@ def _as_zip(source: Path, least_classes: int = 2) -> Iterator[Path]:
         return
     if not source.is_file():
         raise InvalidInput(f"{source} does not exist")
-    if not zipfile.is_zipfile(source):
-        raise InvalidInput(f"{source} is neither a folder nor a zip file")
+    if not (zipfile.is_zipfile(source) or _is_parquet(source)):
+        raise InvalidInput(f"{source} is neither a folder nor a zip nor a parquet file")
     yield source

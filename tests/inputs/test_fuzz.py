@@ -20,7 +20,7 @@ def test_twenty_seconds_of_fuzz_break_nothing(tmp_path: Path) -> None:
     assert line["clean"] is True
     requests = line["requests"]
     assert isinstance(requests, dict)
-    assert set(requests) == {"headers", "json", "images", "zips", "generated"}
+    assert set(requests) == {"headers", "json", "images", "zips", "parquet", "generated"}
 
 
 @pytest.mark.parametrize(

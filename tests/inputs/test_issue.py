@@ -8,7 +8,11 @@ from werkzeug.test import TestResponse
 
 from regraft.contract.ids import new_id
 from tests.support.api import Api, error_of, zipped
+from tests.support.jobs import picture
 from tests.support.merchants import Merchant
+from tests.support.parquet import rows, written
+
+PARQUET = written(rows([picture(1), picture(2)], [0, 1]))
 
 
 @contextmanager
@@ -52,6 +56,12 @@ def test_containers(api: Api, acme: Merchant) -> None:
             ),
             "a picture": Case(
                 lambda: api.upload(acme, b"\xff\xd8\xff\xe0"), 422, "dataset_invalid", "file"
+            ),
+            "a cut parquet file": Case(
+                lambda: api.upload(acme, PARQUET[:-9]), 422, "dataset_invalid", "file"
+            ),
+            "an encrypted parquet file": Case(
+                lambda: api.upload(acme, PARQUET[:-4] + b"PARE"), 422, "unsafe_entry", "file"
             ),
             "nothing": Case(lambda: api.upload(acme, b""), 422, "dataset_invalid", "file"),
             "empty zip": Case(lambda: api.upload(acme, zipped({})), 422, "dataset_invalid", "file"),

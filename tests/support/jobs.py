@@ -95,7 +95,12 @@ def upload(database: Database, tenant_id: str, files: Mapping[str, bytes]) -> tu
     with zipfile.ZipFile(packed, "w") as archive:
         for name, data in files.items():
             archive.writestr(name, data)
-    container = SqlBlobStore(database).put_bytes(tenant_id, packed.getvalue())
+    return upload_container(database, tenant_id, packed.getvalue())
+
+
+def upload_container(database: Database, tenant_id: str, data: bytes) -> tuple[str, str]:
+    """Queue the ingest of a container; return the ids of the dataset and of its job."""
+    container = SqlBlobStore(database).put_bytes(tenant_id, data)
     with database.write() as session:
         dataset = datasets.create(session, tenant_id, NewDataset("upload", container, {}))
         job_id = session.scalars(select(Job.id).where(Job.dataset_id == dataset.id)).one()

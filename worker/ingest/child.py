@@ -7,18 +7,19 @@ import hashlib
 import os
 import sys
 import time
-import zipfile
 
-from core.archive import ArchiveError, Entry, inspect, read_member
+from core.archive import ArchiveError, Entry
 from core.processes import die_with_parent
 from regraft.contract.verdict import Verdict
 from worker.ingest import decode, sandbox
+from worker.ingest.containers import Container, opener
 from worker.ingest.messages import (
     Begun,
     Checked,
     Finished,
     Line,
     Opened,
+    Opening,
     Refused,
     Task,
     thumbnail_name,
@@ -38,24 +39,25 @@ def main() -> None:
     die_with_parent(int(os.environ[PARENT_VARIABLE]))
     task = Task.model_validate_json(sys.stdin.buffer.readline())
     decode.prepare(task.limits)
+    open_container = opener(task)
     sandbox.enter(task.memory)
     sandbox.allow_cpu(task.seconds)
+    _say(Opening())
     try:
-        entries = inspect(task.archive, task.limits, task.least_classes).entries
+        container = open_container(task)
     except ArchiveError as error:
         _say(Refused(message=str(error)))
         return
-    _say(Opened(count=len(entries)))
-    with zipfile.ZipFile(task.archive) as archive:
-        for index in range(task.start, len(entries)):
-            sandbox.allow_cpu(task.seconds)
-            spent = time.process_time()
-            begun = Begun(otherwise=_listed(index, entries[index]), spent=spent)
-            _say(begun)
-            if spent > task.budget:
-                _say(_rejected(begun.otherwise, Verdict.DECODER_FAILED, _TOO_COSTLY))
-            else:
-                _say(_check(archive, entries[index], task, begun.otherwise))
+    _say(Opened(count=len(container.entries)))
+    for index in range(task.start, len(container.entries)):
+        sandbox.allow_cpu(task.seconds)
+        spent = time.process_time()
+        begun = Begun(otherwise=_listed(index, container.entries[index]), spent=spent)
+        _say(begun)
+        if spent > task.budget:
+            _say(_rejected(begun.otherwise, Verdict.DECODER_FAILED, _TOO_COSTLY))
+        else:
+            _say(_check(container, task, begun.otherwise))
     _say(Finished())
 
 
@@ -71,11 +73,10 @@ def _listed(index: int, entry: Entry) -> Checked:
     )
 
 
-def _check(archive: zipfile.ZipFile, entry: Entry, task: Task, said: Checked) -> Checked:
+def _check(container: Container, task: Task, said: Checked) -> Checked:
     """Return the verdict on one file, its clean copy written first where there is one."""
     try:
-        data = b"".join(read_member(archive, entry, task.limits.max_image_bytes))
-        made = decode.clean(data, task.limits)
+        made = decode.clean(container.read(said.index), task.limits)
     except ArchiveError as error:
         return _rejected(said, Verdict.CORRUPT, str(error))
     except decode.RejectedError as error:

@@ -1,6 +1,6 @@
 """The JSON lines between ingest's supervisor and its decoding child.
 
-In, once: `Task`. Out: `Opened`, then `Begun` and `Checked` for each file in order, then
+In, once: `Task`. Out: `Opening`, `Opened`, then `Begun` and `Checked` for each file in order, then
 `Finished`; or `Refused` where the container cannot be read.
 """
 
@@ -43,6 +43,12 @@ class Task(Line):
     memory: int
     seconds: float
     budget: float
+
+
+class Opening(Line):
+    """The container is being looked at as a whole."""
+
+    type: Literal["opening"] = "opening"
 
 
 class Opened(Line):
@@ -99,5 +105,7 @@ class Finished(Line):
     type: Literal["finished"] = "finished"
 
 
-FromChild = Annotated[Opened | Begun | Checked | Refused | Finished, Field(discriminator="type")]
+FromChild = Annotated[
+    Opening | Opened | Begun | Checked | Refused | Finished, Field(discriminator="type")
+]
 from_child: TypeAdapter[FromChild] = TypeAdapter(FromChild)

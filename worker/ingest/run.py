@@ -25,6 +25,7 @@ from worker.ingest.messages import (
     Finished,
     FromChild,
     Opened,
+    Opening,
     Refused,
     Task,
     from_child,
@@ -41,6 +42,7 @@ _MEMORY_BYTES = 1024 * MIB
 _CPU_SECONDS = 30.0
 _SILENT_SECONDS = 60.0
 _TICK_SECONDS = 0.2
+_OPENINGS = 3
 _log = logger(__name__)
 
 
@@ -104,6 +106,8 @@ class _Ingest:
         self._out.mkdir()
         self._checked: list[Checked] = []
         self._begun: Begun | None = None
+        self._is_opening = False
+        self._openings = 0
         self._count = 0
         self._spent = 0.0
 
@@ -115,7 +119,7 @@ class _Ingest:
                 child.send(self._task().line())
                 ended = self._listen(child)
             except ProcessEndedError as died:
-                self._step_over(died.how)
+                ended = self._step_over(died.how)
             finally:
                 child.kill()
         return ended
@@ -147,20 +151,21 @@ class _Ingest:
                 return ended
             heard = time.monotonic()
             silence = min(_SILENT_SECONDS, silence)
-        self._step_over(f"silent for {silence:g} seconds")
-        return None
+        return self._step_over(f"silent for {silence:g} seconds")
 
     def _take(self, message: FromChild) -> Outcome | None:
         match message:
+            case Opening():
+                self._is_opening = True
             case Opened():
+                self._is_opening = False
                 self._count = message.count
             case Begun():
                 self._begun = message
             case Checked():
                 self._keep(message)
             case Refused():
-                error = ErrorCode.DATASET_INVALID
-                return outcome.failed(self._attempt.claim, error, message.message)
+                return self._invalid(message.message)
             case Finished():
                 return _judged(self._attempt, self._shared + self._checked)
         return None
@@ -186,12 +191,25 @@ class _Ingest:
             raise BlobCorruptError(sha256)
         path.unlink()
 
-    def _step_over(self, how: str) -> None:
-        """Blame the file that a child died on; without one the job is tried again."""
+    def _invalid(self, message: str) -> Outcome:
+        return outcome.failed(self._attempt.claim, ErrorCode.DATASET_INVALID, message)
+
+    def _step_over(self, how: str) -> Outcome | None:
+        """Blame the file that a child died on, or the container where it could not be opened.
+
+        Before that the job is tried again.
+        """
         _log.warning("decoding child ended", how=how, done=len(self._checked))
+        if self._is_opening:
+            self._is_opening = False
+            self._openings += 1
+            if self._openings < _OPENINGS:
+                return None
+            return self._invalid(f"The file cannot be opened: its decoder ended ({how}).")
         if self._begun is None:
             message = f"The decoder ended before it looked at a file ({how})."
             settings = self._attempt.station.settings
             raise InterruptedRunError(outcome.retried(self._attempt.claim, settings, message))
         self._spent += self._begun.spent + _CPU_SECONDS
         self._keep(self._begun.otherwise)
+        return None

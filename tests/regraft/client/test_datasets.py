@@ -57,6 +57,18 @@ def test_a_zip_is_pushed_as_it_is(client: Client, service: Standin, tmp_path: Pa
     assert data == path.read_bytes()
 
 
+def test_a_parquet_file_is_pushed_as_it_is(
+    client: Client, service: Standin, tmp_path: Path
+) -> None:
+    """A set that was made for training would have to be unpacked first."""
+    path = tmp_path / "train-00000.parquet"
+    path.write_bytes(b"PAR1 and so on PAR1")
+    client.datasets.push(path)
+    fields, data, _ = form(service.seen[0])
+    assert fields["name"] == "train-00000"
+    assert data == path.read_bytes()
+
+
 def test_a_retried_push_is_the_same_to_the_byte(
     client: Client, service: Standin, photos: Path
 ) -> None:

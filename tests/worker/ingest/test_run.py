@@ -16,10 +16,20 @@ from core.settings import UploadLimits
 from db.models import Dataset, Image, Job
 from db.session import Database
 from regraft.contract.verdict import Verdict
-from tests.support.jobs import job, picture, upload, wait_for
+from tests.support.jobs import job, picture, upload, upload_container, wait_for
 from tests.support.merchants import Merchant
+from tests.support.parquet import rows, written
 from worker.ingest import run
-from worker.ingest.messages import Begun, Checked, Finished, FromChild, Opened, Task, from_child
+from worker.ingest.messages import (
+    Begun,
+    Checked,
+    Finished,
+    FromChild,
+    Opened,
+    Opening,
+    Task,
+    from_child,
+)
 from worker.ingest.run import _COMMAND
 from worker.line_process import LineProcess
 from worker.station import Station
@@ -139,6 +149,36 @@ def test_a_child_that_never_speaks_costs_no_life(
     assert _dataset(database, dataset_id).status == "ready"
 
 
+def test_a_parquet_file_becomes_a_dataset(
+    database: Database, ingest_station: Station, acme: Merchant
+) -> None:
+    """The rows' pictures would be checked and thrown away."""
+    data = written(rows([picture(1), picture(2), b"text"], [0, 1, 1]))
+    dataset_id, job_id = upload_container(database, acme.tenant_id, data)
+    supervise(ingest_station, job_id)
+    found = [(image.path, image.label, image.verdict) for image in _images(database, dataset_id)]
+    assert found == [
+        ("0", "mug", Verdict.OK),
+        ("1", "plate", Verdict.OK),
+        ("2", "plate", Verdict.NOT_AN_IMAGE),
+    ]
+    assert _dataset(database, dataset_id).status == "ready"
+
+
+def test_a_container_that_kills_every_decoder_is_invalid(
+    database: Database, ingest_station: Station, acme: Merchant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file made to crash its reader would take one worker after another for ever."""
+    child = """import os; print('{"type":"opening"}', flush=True); os.abort()"""
+    dataset_id, job_id = upload(database, acme.tenant_id, TWO)
+    monkeypatch.setattr(run, "_COMMAND", (sys.executable, "-c", child))
+    supervise(ingest_station, job_id)
+    dataset = _dataset(database, dataset_id)
+    assert dataset.status == "invalid"
+    assert "SIGABRT" in str(dataset.status_reason)
+    assert job(database, job_id).status == "failed"
+
+
 def test_a_child_has_little_memory(tmp_path: Path) -> None:
     """One image would take the whole host down with it."""
     archive = tmp_path / "upload.zip"
@@ -167,7 +207,7 @@ def test_a_child_has_little_memory(tmp_path: Path) -> None:
         assert message is not None
         said.append(message)
     child.kill()
-    assert said[0] == Opened(count=3)
+    assert said[:2] == [Opening(), Opened(count=3)]
     assert [one.verdict for one in said if isinstance(one, Checked)] == [
         Verdict.OK,
         Verdict.DECODER_FAILED,
