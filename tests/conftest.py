@@ -15,6 +15,7 @@ from core.settings import Settings
 from db.migrate import migrate, upgrade
 from db.session import Database
 from deploy.redis import EmbeddedRedis
+from tests.support.bare import bare_environment
 from tests.support.merchants import Merchant, create
 from tests.support.postgres import OWNER, Postgres, as_role, settings_for
 from tests.support.timings import SCALED
@@ -120,3 +121,9 @@ def redis_url(redis_server: EmbeddedRedis) -> str:
     """The URL of an empty Redis."""
     redis_server.flush()
     return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with onnxruntime, numpy and Pillow, and nothing of ours."""
+    return bare_environment(tmp_path_factory.mktemp("bare"))

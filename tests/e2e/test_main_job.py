@@ -80,12 +80,14 @@ def test_the_history_is_whole(client: Client, job: Job) -> None:
     assert client.jobs.metrics(job.id).series
 
 
-def test_the_bundle_answers_alone(client: Client, job: Job, tmp_path: Path) -> None:
+def test_the_bundle_answers_alone(
+    client: Client, job: Job, tmp_path: Path, bare_python: Path
+) -> None:
     """The download must work where nothing of ours is installed, and say what the service says."""
     bundle = client.models.download(str(job.model), "bundle.zip", tmp_path)
     zipfile.ZipFile(bundle).extractall(tmp_path / "model")
     done = subprocess.run(
-        [sys.executable, "-I", "predict.py", "--json", str(SAMPLES / "target-test")],
+        [bare_python, "-I", "predict.py", "--json", str(SAMPLES / "target-test")],
         cwd=tmp_path / "model",
         check=True,
         capture_output=True,
@@ -101,6 +103,39 @@ def test_the_bundle_answers_alone(client: Client, job: Job, tmp_path: Path) -> N
     for row, expected in zip(said, chosen, strict=True):
         assert (row.label, row.abstained) == (expected["label"], expected["abstained"])
         assert row.probability == pytest.approx(expected["probability"], abs=1e-4)
+
+
+_PROGRAM = """
+import json, sys
+import torch
+sys.path.insert(0, ".")
+from predict import prepare
+settings = json.load(open("preprocess.json"))
+model = torch.export.load("model.pt2").module()
+photos = [prepare(open(path, "rb").read(), settings) for path in sys.argv[1:]]
+print(json.dumps(model(torch.stack([torch.from_numpy(one) for one in photos])).tolist()))
+"""
+
+
+def test_the_torch_program_answers_alone(client: Client, dataset: str, tmp_path: Path) -> None:
+    """Who deploys with torch would get a file that loads nowhere, or another model."""
+    submitted = client.jobs.submit(dataset=dataset, exports=["onnx", "torch_export"])
+    model = str(client.jobs.wait(submitted.id, timeout=180).model)
+    for name in ("model.pt2", "preprocess.json", "labels.json", "predict.py"):
+        client.models.download(model, name, tmp_path / name)
+    photos = sorted((SAMPLES / "target-test").rglob("*.png"))[::9]
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", _PROGRAM, *map(str, photos)],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    labels = json.loads((tmp_path / "labels.json").read_text())["labels"]
+    said = client.models.predict(model, photos, top=len(labels)).results
+    for row, found in zip(json.loads(done.stdout), said, strict=True):
+        expected = {guess.label: guess.probability for guess in found.top}
+        assert dict(zip(labels, row, strict=True)) == pytest.approx(expected, abs=1e-4)
 
 
 def test_every_file_is_what_its_hash_says(client: Client, job: Job, tmp_path: Path) -> None:
@@ -169,6 +204,8 @@ def test_the_other_merchant_sees_nothing(stack: Stack, job: Job) -> None:
             other.models.get(str(job.model))
         with pytest.raises(NotFoundError):
             other.models.predict(str(job.model), [b"x"])
+        with pytest.raises(NotFoundError):
+            other.models.evaluate(str(job.model), str(job.spec.test_dataset))
         with pytest.raises(NotFoundError):
             other.jobs.submit(dataset=job.spec.dataset)
         assert list(other.jobs.list()) == []
