@@ -1,6 +1,6 @@
 """What an administrator reads and writes: merchants, limits and keys.
 
-May import typer, rich, `regraft.cli.render` and the contract.
+May import typer, rich, `regraft.cli.tables` and the contract.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import typer
 from rich.console import RenderableType
 
-from regraft.cli import render
+from regraft.cli.tables import fields, table
 from regraft.contract.administration import Key, KeyWithText, Merchant
 from regraft.contract.resources import MerchantUsage, Quota
 
@@ -39,12 +39,12 @@ def merchant(it: Merchant) -> RenderableType:
     """Return a merchant with its limits."""
     named = {name.replace("_", " "): f"at most {most:,}" for name, most in _set(it.limits).items()}
     head = {"merchant": it.id, "name": it.name, "weight": it.weight, "created": it.created_at}
-    return render.fields({**head, **named})
+    return fields({**head, **named})
 
 
 def merchants(items: Sequence[Merchant]) -> RenderableType:
     """Return one row for each merchant."""
-    return render.table(
+    return table(
         ("merchant", "name", "weight", "limits", "created"),
         ((m.id, m.name, m.weight, _in_one_line(m.limits), m.created_at) for m in items),
     )
@@ -62,7 +62,7 @@ def _in_one_line(limits: Mapping[str, int | None]) -> str:
 def usage(it: MerchantUsage) -> RenderableType:
     """Return what a merchant uses, beside its limits."""
     head = {"month": it.month, "device time": f"{it.device_seconds:,.1f} s"}
-    return render.fields({**head, **quotas(it.quotas)})
+    return fields({**head, **quotas(it.quotas)})
 
 
 def quotas(items: Sequence[Quota]) -> dict[str, str]:
@@ -77,7 +77,7 @@ def _used(it: Quota) -> str:
 
 def key(it: Key) -> RenderableType:
     """Return a key, and its text where it is shown."""
-    return render.fields(
+    return fields(
         {
             "key": it.id,
             "merchant": it.merchant,
@@ -94,7 +94,7 @@ def key(it: Key) -> RenderableType:
 
 def keys(items: Sequence[Key]) -> RenderableType:
     """Return one row for each key."""
-    return render.table(
+    return table(
         ("key", "merchant", "name", "begins", "scopes", "expires", "revoked"),
         (
             (

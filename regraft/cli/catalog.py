@@ -8,6 +8,7 @@ from rich.console import Group
 from regraft import __version__
 from regraft.cli import administration, render
 from regraft.cli.session import Json, Limit, connect, first, listed, page_size, show
+from regraft.cli.tables import fields
 
 
 def catalog(ctx: typer.Context, as_json: Json = False) -> None:
@@ -22,13 +23,13 @@ def whoami(ctx: typer.Context, as_json: Json = False) -> None:
     """Show whose key this is and what it may do."""
     with connect(ctx) as client:
         me = client.whoami()
-    fields = {
+    rows = {
         "merchant": f"{me.merchant_name} ({me.merchant})",
         "key": me.key,
         "scopes": ", ".join(me.scopes),
         **administration.quotas([one for one in me.quotas if one.limit is not None]),
     }
-    show(me, render.fields(fields), as_json=as_json)
+    show(me, fields(rows), as_json=as_json)
 
 
 def audit(ctx: typer.Context, limit: Limit = 20, as_json: Json = False) -> None:

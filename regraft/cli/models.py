@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regraft.cli import render
+from regraft.cli import answers, render
 from regraft.cli.failures import REFUSED
 from regraft.cli.following import followed
 from regraft.cli.progress import say, transfer
@@ -99,7 +99,7 @@ def predict(
     """Let the service recognise photos; `regraft predict` does so with a downloaded bundle."""
     with connect(ctx) as client:
         found = client.models.predict(model, photos, top=top, pool=pool)
-    show(found, render.predictions(_rows(found)), as_json=as_json)
+    show(found, answers.predictions(_rows(found)), as_json=as_json)
     _fail_on_errors(found.results)
 
 
@@ -115,7 +115,7 @@ def embed(
     """Turn photos into vectors, to compare products by; --json prints them whole."""
     with connect(ctx) as client:
         found = client.models.embed(model, photos, pool=pool)
-    show(found, render.vectors(found.results), as_json=as_json)
+    show(found, answers.vectors(found.results), as_json=as_json)
     _fail_on_errors(found.results)
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regraft.cli import render
+from regraft.cli import answers
 from regraft.cli.failures import REFUSED
 from regraft.cli.session import Json, show
 from regraft.client import InvalidInput
@@ -41,7 +41,7 @@ def predict(
     if not results:
         raise InvalidInput("there is no image in what was given")
     answer = {"object": "prediction", "model": str(bundle), "results": results}
-    show(answer, render.predictions(results), as_json=as_json)
+    show(answer, answers.predictions(results), as_json=as_json)
     if any(result["error"] for result in results):
         raise typer.Exit(REFUSED)
 

@@ -5,19 +5,17 @@ May import rich and the contract.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from regraft.cli.quality import points, quality
+from regraft.cli.quality import quality
+from regraft.cli.tables import fields, table, text
 from regraft.contract.batch import Batch
 from regraft.contract.drift import Drift
 from regraft.contract.erasure import Erasure, ErasurePreview
-from regraft.contract.prediction import Embedded
 from regraft.contract.registry import Alias, AuditEntry, Comparison
 from regraft.contract.resources import (
     Backbone,
@@ -31,43 +29,13 @@ from regraft.contract.resources import (
     ShownBase,
     Strategy,
 )
-from regraft.contract.search import Search
-from regraft.contract.validation import printable
 from regraft.contract.verdict import KEPT
 from regraft.contract.webhooks import Delivery, Webhook, WebhookWithSecret
-
-_LONGEST = 500
 
 
 def is_kept(image: Image) -> bool:
     """Tell whether the image is part of its dataset."""
     return image.verdict in KEPT
-
-
-def fields(values: Mapping[str, object]) -> Table:
-    """Return names beside values; what is None or empty is left out."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in values.items():
-        if value not in {None, ""}:
-            grid.add_row(name, _text(value))
-    return grid
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Return a table whose first column, the id, is never cut."""
-    shown = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
-    shown.columns[0].no_wrap = True
-    for column in shown.columns:
-        column.overflow = "fold"
-    for row in rows:
-        shown.add_row(*(_text(value) for value in row))
-    return shown
-
-
-def _text(value: object) -> Text:
-    return Text(printable("-" if value is None else str(value), _LONGEST))
 
 
 def dataset(it: Dataset) -> RenderableType:
@@ -208,7 +176,7 @@ def events(items: Sequence[JobEvent]) -> Table:
 
 def event(it: JobEvent) -> Text:
     """Return one line of a job's history."""
-    return _text(f"{it.created_at}  {it.level:<5}  {it.message}")
+    return text(f"{it.created_at}  {it.level:<5}  {it.message}")
 
 
 def checkpoints(items: Sequence[Checkpoint]) -> Table:
@@ -411,52 +379,3 @@ def strategies(items: Sequence[Strategy]) -> Table:
         ("strategy", "trains", "how", "after"),
         ((s.type, s.trains, s.summary, s.reference) for s in items),
     )
-
-
-def predictions(results: Sequence[Mapping[str, Any]]) -> Table:
-    """Return one row for each photo: its likeliest labels, or why it could not be read.
-
-    A photo whose label is too unlikely to be answered says so.
-    """
-    return table(("image", "labels"), ((result["image"], _guesses(result)) for result in results))
-
-
-def search(found: Search) -> Group:
-    """Return one row for each image that was found, then what was left out or is not exact."""
-    rows = table(
-        ("score", "product", "label", "image", "name"),
-        (
-            (f"{row.score:.3f}", row.group or "", row.label or "", row.image, row.name)
-            for row in found.results
-        ),
-    )
-    notes = [f"{error.image}: {error.message}" for error in found.errors]
-    if found.num_missing:
-        notes.append(f"{found.num_missing} images have no features yet and were not compared")
-    if not found.exact:
-        notes.append(f"approximate: {found.recall:.0%} of the true neighbours are found")
-    return Group(rows, *notes)
-
-
-def vectors(results: Sequence[Embedded]) -> Table:
-    """Return one row for each vector: its length and its beginning."""
-    return table(
-        ("image", "numbers", "vector"),
-        (
-            (row.image or f"{row.num_images} photos", len(row.vector or ()), _beginning(row))
-            for row in results
-        ),
-    )
-
-
-def _beginning(row: Embedded) -> str:
-    if row.error:
-        return f"error: {row.error.message}"
-    return " ".join(f"{value:.3f}" for value in (row.vector or ())[:4]) + " …"
-
-
-def _guesses(result: Mapping[str, Any]) -> str:
-    if result["error"]:
-        return f"error: {result['error']}"
-    shown = "  ".join(f"{guess['label']} {points(guess['probability'])}" for guess in result["top"])
-    return f"abstains, perhaps {shown}" if result["abstained"] else shown

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from regraft.cli import render
+from regraft.cli import answers
 from regraft.cli.failures import REFUSED
 from regraft.cli.session import Json, connect, show
 
@@ -29,6 +29,6 @@ def search(
     """Find the images of a dataset that look most like photos."""
     with connect(ctx) as client:
         found = client.datasets.search(dataset, images, top=top, group=group, model=model)
-    show(found, render.search(found), as_json=as_json)
+    show(found, answers.search(found), as_json=as_json)
     if found.errors:
         raise typer.Exit(REFUSED)

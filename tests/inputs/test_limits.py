@@ -1,15 +1,17 @@
 """A merchant beyond a limit: a clear refusal, when to come back, and nobody else notices."""
 
+import io
 import threading
 
 import pytest
 from sqlalchemy import update
+from werkzeug.test import TestResponse
 
 from core.settings import Settings
 from db.models import Job
 from db.repositories import keys, quotas
 from db.session import Database
-from tests.support.api import Api, error_of
+from tests.support.api import Api, error_of, zipped
 from tests.support.merchants import Merchant
 
 
@@ -139,6 +141,35 @@ def test_stored_bytes(api: Api, database: Database, acme: Merchant, zenith: Merc
     assert api.upload(zenith).status_code == 202
     _allow(database, acme, stored_bytes=None)
     assert api.upload(acme).status_code == 202
+
+
+def test_stored_bytes_of_a_version(
+    api: Api, database: Database, acme: Merchant, zenith: Merchant
+) -> None:
+    """A merchant at the limit would get on by calling the new photos a version."""
+    mine, theirs = api.ready_dataset(acme), api.ready_dataset(zenith)
+    used = api.get("/v1/usage", acme).get_json()["stored_bytes"]
+    _allow(database, acme, stored_bytes=used + 10)
+    before = api.row_counts()
+    refused = _version(api, acme, mine)
+    error = error_of(refused)
+    assert (refused.status_code, error["code"]) == (429, "quota_exceeded")
+    assert str(used) in error["message"]
+    assert api.row_counts() == before
+    assert api.stray_files() == []
+    assert _version(api, zenith, theirs).status_code == 202
+    _allow(database, acme, stored_bytes=None)
+    assert _version(api, acme, mine).status_code == 202
+
+
+def _version(api: Api, merchant: Merchant, parent: str) -> TestResponse:
+    more = zipped({"cup/1.jpg": b"c" * 500})
+    return api.post(
+        f"/v1/datasets/{parent}/versions",
+        merchant,
+        data={"file": (io.BytesIO(more), "more.zip")},
+        content_type="multipart/form-data",
+    )
 
 
 def test_device_minutes(api: Api, database: Database, acme: Merchant, zenith: Merchant) -> None:

@@ -11,14 +11,16 @@ from core.serving import Asked, Photo
 from core.settings import Serving as ServingSettings
 from core.settings import Settings, Timings
 from db.blobs import SqlBlobStore
-from db.models import FileSegment, Image, Job, JobMetric, JobResult, Model, ModelFile
+from db.models import FileSegment, Image, Job, JobEvent, JobMetric, JobResult, Model, ModelFile
 from db.repositories import batches, jobs
+from db.repositories.versions import Changes
 from db.session import Database
 from regraft.contract.batch import BatchRow, BatchSubmission
 from regraft.contract.job import JobSubmission
 from tests.support.jobs import job, upload
 from tests.support.merchants import Merchant
 from tests.support.served import listening
+from tests.support.versions import images, version
 from tests.worker.conftest import opened
 from worker.station import Station
 from worker.supervisor.supervise import supervise
@@ -80,11 +82,39 @@ def test_a_second_host_computes_no_image(
     assert first == second
 
 
+def test_a_version_computes_its_new_images_alone(
+    database: Database, unhurried: Settings, acme: Merchant
+) -> None:
+    """A season's few new photos would cost the backbone's pass over the whole catalogue."""
+    parent = _checked(database, unhurried, acme)
+    new = {path.relative_to(SAMPLES).as_posix(): path.read_bytes() for path in _photos("tool")}
+    with opened(unhurried.model_copy(update={"device_class": "ingest"})) as ingest_station:
+        made = version(ingest_station, acme, parent, Changes(), new)
+    old_images, all_images = (
+        {image.sha256 for image in images(database, one) if image.sha256}
+        for one in (parent, made.id)
+    )
+    assert 0 < len(old_images) < len(all_images)
+    with opened(unhurried) as station:
+        first = _train(database, station, acme, parent)
+        second = _train(database, station, acme, made.id)
+    assert [job(database, job_id).error for job_id in (first, second)] == [None, None]
+    said = select(JobEvent.message).where(JobEvent.message.contains("were computed before"))
+    with database.read() as session:
+        assert session.scalars(said.where(JobEvent.job_id == first)).all() == []
+        (message,) = session.scalars(said.where(JobEvent.job_id == second)).all()
+    assert message == f"Features of {len(old_images)} images were computed before."
+
+
+def _photos(label: str) -> list[Path]:
+    return sorted((SAMPLES / label).iterdir())
+
+
 def _checked(database: Database, given: Settings, merchant: Merchant) -> str:
     files = {
         path.relative_to(SAMPLES).as_posix(): path.read_bytes()
         for label in ("fruit", "bird")
-        for path in sorted((SAMPLES / label).iterdir())
+        for path in _photos(label)
     }
     dataset_id, ingest_id = upload(database, merchant.tenant_id, files)
     with opened(given.model_copy(update={"device_class": "ingest"})) as ingest_station:
