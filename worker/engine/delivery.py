@@ -29,9 +29,14 @@ def deliver(
     trained: Trained,
     given: Inputs,
     context: Recorded,
+    *,
     proven: Sequence[Image] = (),
+    learned: Sequence[Image] = (),
 ) -> Produced:
-    """Make the model's files and prove them: on `proven`, or else on the held-out images."""
+    """Make the model's files and prove them: on `proven`, or else on the held-out images.
+
+    `learned` are images beside `given`'s that a model before this one was trained on.
+    """
     context.progress("exporting", 0.90)
     with_graph = "onnx" in spec.spec.exports
     backbone = trained.model.backbone
@@ -40,7 +45,7 @@ def deliver(
     else:
         parts = own_parts(backbone, spec.workspace / "backbone", with_graph)
     blobs = Blobs(spec.workspace / "blobs")
-    documents = _documents(spec, trained, given, context)
+    documents = _documents(spec, trained, given, learned, context)
     with_program = "torch_export" in spec.spec.exports
     files = model_files(trained, parts, blobs, documents, with_program=with_program)
     context.check()
@@ -51,12 +56,18 @@ def deliver(
     return produced(blobs, files)
 
 
-def _documents(spec: RunSpec, trained: Trained, given: Inputs, context: Recorded) -> list[Document]:
+def _documents(
+    spec: RunSpec,
+    trained: Trained,
+    given: Inputs,
+    learned: Sequence[Image],
+    context: Recorded,
+) -> list[Document]:
     said = predictions(trained.model, given)
     facts = Facts(spec, trained, given, said, context.reported())
     return [
         Document(held_out.FILE_NAME, said.model_dump_json(indent=1).encode() + b"\n"),
-        *reference_of(trained, given),
+        *reference_of(trained, given, learned),
         Document("README.md", card(facts)),
         Document("report.html", report(facts)),
     ]

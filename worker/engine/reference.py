@@ -29,16 +29,18 @@ _BYTE = 8
 Floats = npt.NDArray[np.float64]
 
 
-def reference_of(trained: Trained, given: Inputs) -> list[Document]:
+def reference_of(trained: Trained, given: Inputs, learned: Sequence[Image] = ()) -> list[Document]:
     """Return the model's reference as a document; none where too few images can speak for it.
 
     A published backbone has learned nothing of the images, so all of them count, whose features
-    are there already; one that was fine-tuned, by this run or by that of the model it started
-    from, knows what it was trained on, and held-out images speak.
+    are there already: `learned` too, which the model that is extended was trained on. One that was
+    fine-tuned, by this run or by that of the model it started from, knows what it was trained on,
+    and held-out images speak.
     """
     parts, model = given.parts, trained.model
     is_published = model.is_frozen and model.backbone.own_weights is None
-    images = [*parts.train, *parts.validation] if is_published else parts.validation
+    everything = [*parts.train, *parts.validation, *learned]
+    images = everything if is_published else parts.validation
     if not images:
         return []
     content = written(model.features.of(images), _numbers(images, trained.labels), trained.labels)

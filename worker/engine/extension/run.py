@@ -82,7 +82,7 @@ def run_extension(spec: RunSpec, context: Recorded) -> tuple[Produced, Done]:
     context.check()
     trained = Trained(model, given.labels, metrics, transfer, _STRATEGY)
     proven = [*given.parts.validation, *given.parts.train]
-    produced = deliver(spec, trained, given, context, proven)
+    produced = deliver(spec, trained, given, context, proven=proven, learned=found.learned)
     context.progress("exporting", 1.0)
     return produced, _done(work, trained, given)
 
