@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     device_class: str = "cpu"
     weights_dir: Path | None = None
     trainer_threads: int | None = None
-    runtime: Literal["eager", "onnxruntime"] | None = None
+    runtime: Literal["eager", "onnxruntime", "cuda", "cuda_compiled"] | None = None
     trainer_max_runs: int = 50
     trainer_memory: int | None = None
     cache_bytes: int = 20 * 1024 * MIB

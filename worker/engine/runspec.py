@@ -77,7 +77,7 @@ class Surroundings(BaseModel):
     shared_cache: Path
     weights_dir: Path | None = None
     num_threads: int | None = None
-    runtime: Literal["eager", "onnxruntime"] | None = None
+    runtime: Literal["eager", "onnxruntime", "cuda", "cuda_compiled"] | None = None
     stages_features: bool = False
 
 

@@ -17,13 +17,15 @@ from torch import Tensor
 
 from worker.engine.backbone import Backbone
 from worker.engine.context import Context
+from worker.engine.device import device
 from worker.engine.export import graph
 from worker.engine.export.shared import shared_parts
 from worker.engine.failures import EngineError, is_out_of_memory
 from worker.engine.runspec import Surroundings
-from worker.engine.runtimes import Eager, Onnx, Runtime
+from worker.engine.runtimes import Eager, OnDevice, Onnx, Runtime, torch_runtime
 
 EAGER, ONNX = "eager", "onnxruntime"
+CUDA, COMPILED = "cuda", "cuda_compiled"
 _WORTH = 1.2  # times as fast as eager, or eager it stays
 _IMAGES = 8
 _REPEATS = 3
@@ -33,20 +35,34 @@ Seconds = Callable[[Runtime, Tensor], float]
 def runtime_of(spec: Surroundings, backbone: Backbone, context: Context) -> Runtime:
     """Return the runtime of a backbone's forward pass.
 
-    A backbone with weights of its own runs eagerly: the export of its graph costs as much as
+    A backbone with weights of its own runs in torch: the export of its graph costs as much as
     some 500 images. For a published one it is `spec.runtime`, or else what was measured.
     """
-    eager = Eager(backbone)
     if backbone.own_weights is not None:
-        return eager
-    runtimes: dict[str, Runtime] = {EAGER: eager, ONNX: _onnx(spec, backbone, context)}
+        return torch_runtime(backbone)
+    runtimes: dict[str, Runtime] = {
+        EAGER: Eager(backbone),
+        ONNX: _onnx(spec, backbone, context),
+        **_on_gpu(backbone),
+    }
     if spec.runtime is not None:
-        return runtimes[spec.runtime]
+        if spec.runtime in runtimes:
+            return runtimes[spec.runtime]
+        context.event(f"This host has no {spec.runtime}: features are computed by torch.", "warn")
+        return runtimes[EAGER]
     path = spec.shared_cache / "runtimes" / f"{_question(runtimes)}.{backbone.record.name}.json"
     name = _written(path)
     if name is None:
         name = _first_written(path, _measured(backbone, runtimes, context))
     return runtimes[name]
+
+
+def _on_gpu(backbone: Backbone) -> dict[str, Runtime]:
+    """Return what a GPU adds to choose from."""
+    where = device()
+    if where.type == "cpu":
+        return {}
+    return {CUDA: OnDevice(backbone, where), COMPILED: OnDevice(backbone, where, "inductor")}
 
 
 def _onnx(spec: Surroundings, backbone: Backbone, context: Context) -> Onnx:
@@ -73,7 +89,7 @@ def _written(path: Path) -> str | None:
         return None
     except (ValueError, KeyError, TypeError):
         name = ""
-    if name in {EAGER, ONNX}:
+    if name in {EAGER, ONNX, CUDA, COMPILED}:
         return name
     path.unlink(missing_ok=True)
     return None
@@ -100,13 +116,11 @@ def _measured(
     generator = torch.Generator().manual_seed(0)
     size = backbone.record.input_size
     pixels = torch.rand(_IMAGES, 3, size, size, generator=generator) * 2 - 1
-    try:
-        seconds = compared(runtimes, pixels)
-    except (EngineError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise
-        context.event(f"Features are computed by torch, for its graph fails: {error}", "warn")
-        return {"runtime": EAGER}
+
+    def dropped(one: str, error: Exception) -> None:
+        context.event(f"Features are not computed in {one}, which fails: {error}", "warn")
+
+    seconds = compared(runtimes, pixels, dropped)
     name = fastest(seconds)
     rate = {one: round(_IMAGES / taken, 1) for one, taken in seconds.items()}
     listed = ", ".join(f"{one} {value:g}" for one, value in rate.items())
@@ -127,16 +141,27 @@ def seconds_of(runtime: Runtime, pixels: Tensor) -> float:
 
 
 def compared(
-    runtimes: Mapping[str, Runtime], pixels: Tensor, seconds: Seconds = seconds_of
+    runtimes: Mapping[str, Runtime],
+    pixels: Tensor,
+    dropped: Callable[[str, Exception], None],
+    seconds: Seconds = seconds_of,
 ) -> dict[str, float]:
-    """Return the seconds of each runtime whose features equal eager's within the tolerance."""
+    """Return the seconds of each runtime whose features equal eager's within the tolerance.
+
+    `dropped` is told of one that cannot run; where memory is out, that is the run's end.
+    """
     expected = runtimes[EAGER].features(pixels)
     allowed = graph.BACKBONE_TOLERANCE * max(1.0, float(expected.abs().max()))
-    return {
-        name: seconds(runtime, pixels)
-        for name, runtime in runtimes.items()
-        if float((runtime.features(pixels) - expected).abs().max()) <= allowed
-    }
+    found = {}
+    for name, runtime in runtimes.items():
+        try:
+            if float((runtime.features(pixels) - expected).abs().max()) <= allowed:
+                found[name] = seconds(runtime, pixels)
+        except (EngineError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
+            dropped(name, error)
+    return found
 
 
 def fastest(seconds: Mapping[str, float]) -> str:

@@ -1,12 +1,14 @@
-"""What a backbone's forward pass runs in: torch, or ONNX Runtime on the backbone's exported graph.
+"""What a backbone's forward pass runs in: torch on the CPU or a GPU, or ONNX Runtime on its graph.
 
-Both give the same features within `graph.BACKBONE_TOLERANCE` times their size, not the same bits:
+All give the same features within `graph.BACKBONE_TOLERANCE` times their size, not the same bits:
 the profile of each is part of every feature's key.
 May import torch, onnxruntime, numpy, the contract and the engine's own modules.
 """
 
+import copy
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,9 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 import onnxruntime
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from worker.engine.backbone import Backbone, forward
+from worker.engine.device import device
 from worker.engine.export import graph
 from worker.engine.failures import is_out_of_memory
 
@@ -41,6 +44,68 @@ class Eager:
     def features(self, pixels: Tensor) -> Tensor:
         """Return float32 features [n, d] of pixels [n, 3, size, size]."""
         return forward(self._backbone, pixels)
+
+
+class OnDevice:
+    """Torch on a GPU, in full precision, since halves miss the tolerance (ADR 0020).
+
+    Works on any device of torch's. The network is copied there on the first call, and kept for all
+    runs of this process. Compiled, it sees batches of few sizes: one that holds for all sizes takes
+    minutes to compile.
+    """
+
+    def __init__(
+        self, backbone: Backbone, where: torch.device, compiler: str | None = None
+    ) -> None:
+        """Run on `where`, through the backend of `torch.compile` that `compiler` names."""
+        self._backbone = backbone
+        self._where = where
+        self._compiler = compiler
+        named = torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
+        self.profile = f"{_versions('torch', 'torchvision', 'timm')}, {named}, fp32, "
+        self.profile += f"{compiler or 'eager'}, channels_last"
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Return float32 features [n, d] of pixels [n, 3, size, size], both on the CPU."""
+        module = _moved(self._backbone.module, self._where, self._compiler)
+        with torch.inference_mode(), _full_precision():
+            there = self._filled(pixels).to(self._where, memory_format=torch.channels_last)
+            found: Tensor = module(there).cpu()
+        return found[: len(pixels)].clone()
+
+    def _filled(self, pixels: Tensor) -> Tensor:
+        """Return pixels to be compiled for: with empty images, up to a power of two."""
+        count = len(pixels)
+        if self._compiler is None or not count:
+            return pixels
+        more = (1 << (count - 1).bit_length()) - count
+        return torch.cat([pixels, pixels.new_zeros(more, *pixels.shape[1:])])
+
+
+def torch_runtime(backbone: Backbone) -> Runtime:
+    """Return the runtime of a backbone that is worth no export: torch on the device that trains."""
+    where = device()
+    return Eager(backbone) if where.type == "cpu" else OnDevice(backbone, where)
+
+
+@functools.lru_cache(maxsize=4)
+def _moved(module: nn.Module, where: torch.device, compiler: str | None) -> nn.Module:
+    """Return a copy of a frozen network on a device, compiled where that is asked for."""
+    there: Any = copy.deepcopy(module)
+    found: nn.Module = there.to(where, memory_format=torch.channels_last)
+    if compiler is not None:
+        found.compile(backend=compiler, dynamic=False)
+    return found
+
+
+def _full_precision() -> AbstractContextManager[None]:
+    """Return what keeps a GPU from rounding to 10 bits, and from choosing algorithms by the clock.
+
+    Torch lets convolutions do the first unless told not to (torch.backends.cudnn.allow_tf32).
+    """
+    flags: Any = torch.backends.cudnn.flags
+    found: AbstractContextManager[None] = flags(enabled=True, deterministic=True, allow_tf32=False)
+    return found
 
 
 class Onnx:

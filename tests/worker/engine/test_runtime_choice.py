@@ -14,7 +14,7 @@ from tests.worker.engine.recorder import Recorder
 from worker.engine import runtime_choice
 from worker.engine.backbone import Backbone, own
 from worker.engine.features import cache_of
-from worker.engine.runtime_choice import EAGER, ONNX, compared, fastest, runtime_of
+from worker.engine.runtime_choice import COMPILED, CUDA, EAGER, ONNX, compared, fastest, runtime_of
 from worker.engine.runtimes import Eager, Onnx, Runtime
 
 
@@ -56,8 +56,47 @@ def test_one_that_disagrees_with_torch_is_never_taken(
 ) -> None:
     """A fast runtime that is wrong would spoil every model without a word."""
     runtimes: dict[str, Runtime] = {EAGER: _Gives(size), ONNX: _Gives(other)}
-    seconds = compared(runtimes, PIXELS, _takes({f"gives {size}": 1.0, f"gives {other}": 0.1}))
+    taken = _takes({f"gives {size}": 1.0, f"gives {other}": 0.1})
+    seconds = compared(runtimes, PIXELS, _never, taken)
     assert set(seconds) == ({EAGER, ONNX} if is_kept else {EAGER})
+
+
+class _Fails:
+    """A runtime that cannot run on this host."""
+
+    profile = "fails"
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def features(self, _pixels: Tensor) -> Tensor:
+        raise self._error
+
+
+def test_one_that_cannot_run_costs_only_itself() -> None:
+    """A host without a compiler would lose the other runtimes with the compiled one."""
+    told: list[tuple[str, str]] = []
+    runtimes: dict[str, Runtime] = {
+        EAGER: _Gives(1.0),
+        COMPILED: _Fails(RuntimeError("no compiler")),
+        ONNX: _Gives(1.0),
+    }
+    seconds = compared(
+        runtimes, PIXELS, lambda *why: told.append((why[0], str(why[1]))), _takes({"gives 1.0": 1})
+    )
+    assert set(seconds) == {EAGER, ONNX}
+    assert told == [(COMPILED, "no compiler")]
+
+
+def test_a_host_out_of_memory_settles_nothing() -> None:
+    """A crowded minute would bind an installation to its slowest runtime for good."""
+    runtimes: dict[str, Runtime] = {EAGER: _Gives(1.0), ONNX: _Fails(MemoryError())}
+    with pytest.raises(MemoryError):
+        compared(runtimes, PIXELS, _never, _takes({"gives 1.0": 1}))
+
+
+def _never(name: str, error: Exception) -> None:
+    raise AssertionError(name) from error
 
 
 def test_what_was_measured_first_holds_for_all(
@@ -116,6 +155,18 @@ def test_a_setting_overrides_the_measurement(
     for name, kind in ((EAGER, Eager), (ONNX, Onnx)):
         asked = spec.model_copy(update={"runtime": name})
         assert isinstance(runtime_of(asked, backbone, Recorder()), kind)
+
+
+def test_a_gpu_that_is_not_there_is_done_without(
+    tmp_path: Path, backbone: Backbone, make_spec: MakeSpec
+) -> None:
+    """One setting for hosts of two kinds would fail every job on one of them."""
+    if torch.cuda.is_available():
+        pytest.skip("this host has a GPU")
+    told = Recorder()
+    asked = make_spec(tmp_path, SAMPLES / "target", None).model_copy(update={"runtime": CUDA})
+    assert isinstance(runtime_of(asked, backbone, told), Eager)
+    assert told.said("This host has no cuda")
 
 
 def test_weights_of_ones_own_run_in_torch(
