@@ -70,7 +70,9 @@ class Gallery:
         """Return those numbers `among` the pictures that are like picture `number`."""
         if not self._has_contrast[number]:
             return among[:0]
-        close = among[self._is_near(number, among) & self._has_contrast[among]]
+        close: Numbers = among[self._is_near(number, among) & self._has_contrast[among]]
+        if not len(close):
+            return close
         rows, mine = self._centred(close), self._centred(np.array([number]))[0]
         mirrored = mine.reshape(SIDE, SIDE, 3)[:, ::-1].reshape(LOOK)
         correlation = np.maximum(rows @ mine, rows @ mirrored)

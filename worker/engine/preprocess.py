@@ -58,28 +58,40 @@ def batches(images: Sequence[Image], settings: Settings, size: int) -> Iterator[
     """
     chunks = [images[start : start + size] for start in range(0, len(images), size)]
     with ThreadPoolExecutor(_THREADS) as pool:
-        waiting: deque[tuple[Sequence[Image], list[Future[_Prepared]]]] = deque()
+        waiting: deque[_Decoding] = deque()
         try:
             for chunk in chunks:
-                waiting.append((chunk, [pool.submit(_one, image, settings) for image in chunk]))
+                waiting.append(_decoding(pool, chunk, settings))
                 if len(waiting) * size > _AHEAD:
-                    yield _collect(*waiting.popleft())
+                    yield _collected(waiting.popleft())
             while waiting:
-                yield _collect(*waiting.popleft())
+                yield _collected(waiting.popleft())
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-class _Prepared(NamedTuple):
-    """One image's tensor [3, size, size] and its look."""
+class _Decoding(NamedTuple):
+    """Images on their way into the rows of `pixels` [n, 3, size, size], and their looks."""
 
+    images: Sequence[Image]
     pixels: Floats
-    look: Bytes
+    looks: list[Future[Bytes]]
 
 
-def _one(image: Image, settings: Settings) -> _Prepared:
+def _decoding(pool: ThreadPoolExecutor, images: Sequence[Image], settings: Settings) -> _Decoding:
+    side = settings["input_size"]
+    pixels = np.empty((len(images), 3, side, side), dtype=np.float32)
+    pairs = zip(images, pixels, strict=True)
+    return _Decoding(
+        images, pixels, [pool.submit(_into, image, settings, row) for image, row in pairs]
+    )
+
+
+def _into(image: Image, settings: Settings, row: Floats) -> Bytes:
+    """Write an image's tensor into `row` [3, size, size], and return its look."""
     pixels = square(image.read(), settings)
-    return _Prepared(normalised(pixels, settings), look(pixels))
+    normalised(pixels, settings, row)
+    return look(pixels)
 
 
 def squares(images: Sequence[Image], settings: Settings) -> Iterator[Bytes]:
@@ -98,20 +110,17 @@ def _square(image: Image, settings: Settings) -> Bytes:
     return square(image.read(), settings).transpose(2, 0, 1)
 
 
-def _collect(images: Sequence[Image], results: Sequence["Future[_Prepared]"]) -> Batch:
-    kept: list[Image] = []
-    prepared: list[_Prepared] = []
+def _collected(decoding: _Decoding) -> Batch:
+    looks: list[Bytes] = []
+    kept: list[int] = []
     unreadable: dict[str, str] = {}
-    for image, result in zip(images, results, strict=True):
+    for number, (image, result) in enumerate(zip(decoding.images, decoding.looks, strict=True)):
         try:
-            prepared.append(result.result())
-            kept.append(image)
+            looks.append(result.result().reshape(LOOK))
+            kept.append(number)
         except ValueError as error:
             unreadable[image.sha256] = str(error)
-    if not prepared:
-        return Batch(
-            kept, torch.zeros(0, 3, 1, 1), torch.zeros(0, LOOK, dtype=torch.uint8), unreadable
-        )
-    pixels = torch.from_numpy(np.stack([one.pixels for one in prepared]))
-    looks = torch.from_numpy(np.stack([one.look.reshape(LOOK) for one in prepared]))
-    return Batch(kept, pixels, looks, unreadable)
+    pixels = decoding.pixels if not unreadable else decoding.pixels[kept]
+    seen = np.stack(looks) if looks else np.zeros((0, LOOK), dtype=np.uint8)
+    images = [decoding.images[number] for number in kept]
+    return Batch(images, torch.from_numpy(pixels), torch.from_numpy(seen), unreadable)

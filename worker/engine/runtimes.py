@@ -23,6 +23,8 @@ from worker.engine.device import device
 from worker.engine.export import graph
 from worker.engine.failures import is_out_of_memory
 
+_AT_ONCE = 8  # images whose activations stay in the caches: an eighth faster than 32 (EfficientNet)
+
 
 class Runtime(Protocol):
     """Runs one backbone; `profile` says in words what decides the last digits of its features."""
@@ -130,14 +132,16 @@ class Onnx:
             self._session = _session(
                 path, facts.st_mtime_ns, self._num_features, torch.get_num_threads()
             )
-        inputs = {graph.INPUT: np.ascontiguousarray(pixels.numpy())}
+        rows = np.ascontiguousarray(pixels.numpy())
+        starts = range(0, max(1, len(rows)), _AT_ONCE)
+        pieces = ({graph.INPUT: rows[start : start + _AT_ONCE]} for start in starts)
         try:
-            found: Any = self._session.run([graph.FEATURES], inputs)[0]
+            found = [self._session.run([graph.FEATURES], piece)[0] for piece in pieces]
         except Exception as error:
             if is_out_of_memory(error):
                 raise MemoryError(str(error)) from error
             raise
-        return torch.from_numpy(found)
+        return torch.from_numpy(np.concatenate(found))
 
 
 @functools.lru_cache(maxsize=4)

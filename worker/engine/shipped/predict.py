@@ -73,13 +73,17 @@ def prepare(data: bytes, settings: Settings) -> Floats:
     return normalised(square(data, settings), settings)
 
 
-def normalised(pixels: Bytes, settings: Settings) -> Floats:
-    """Return the input tensor [3, s, s] of pixels [s, s, 3]."""
-    scaled = np.arange(256, dtype=np.float32)[:, None] / np.float32(255)
+def normalised(pixels: Bytes, settings: Settings, out: Floats | None = None) -> Floats:
+    """Return the input tensor [3, s, s] of pixels [s, s, 3], in `out` where that is given."""
+    scaled = np.arange(256, dtype=np.float32) / np.float32(255)
     mean = np.asarray(settings["mean"], dtype=np.float32)
     std = np.asarray(settings["std"], dtype=np.float32)
-    levels = (scaled - mean) / std  # a pixel is one of 256: looked up, not computed again
-    return np.stack([levels[:, place].take(pixels[:, :, place]) for place in range(3)])
+    found = np.empty((3, *pixels.shape[:2]), dtype=np.float32) if out is None else out
+    for place in range(3):
+        levels = (scaled - mean[place]) / std[place]  # a pixel is one of 256: looked up
+        # "clip" because numpy then writes at once; there is nothing to clip.
+        np.take(levels, pixels[:, :, place], out=found[place], mode="clip")
+    return found
 
 
 def square(data: bytes, settings: Settings) -> Bytes:
