@@ -3,7 +3,7 @@
 Adding one: a class here, its place in `AnyStrategy`, and its record in `catalog.STRATEGIES`.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
@@ -199,3 +199,9 @@ AnyStrategy = Annotated[
     | Dann,
     Field(discriminator="type"),
 ]
+
+NEED_SOURCE = frozenset(
+    one.model_fields["type"].default
+    for one in get_args(get_args(AnyStrategy)[0])
+    if one.needs_source
+)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from regraft.contract.metrics import Candidate, Gain, Guard
-from regraft.contract.strategies import Coral, Dann, InstanceWeighting, Mmd
+from regraft.contract.strategies import NEED_SOURCE
 from worker.engine import evaluate
 from worker.engine.adapted import Adapted
 from worker.engine.context import Context, Silent
@@ -18,8 +18,6 @@ from worker.engine.data import Image
 from worker.engine.strategies import STRATEGIES, Fitted, Task
 from worker.engine.strategies.linear_probe import frozen_head
 from worker.engine.strategies.planner.choice import is_safe, pooled
-
-_USE_SOURCE = {one.model_fields["type"].default for one in (Coral, Mmd, Dann, InstanceWeighting)}
 
 
 class Held(NamedTuple):
@@ -165,7 +163,7 @@ def _confirmed(strategy: str, decided: Guard, rows: _Rows, contest: Contest) -> 
         gain = pooled(decided.gain, decided.num_images, gain, count)
         count += decided.num_images
         chosen = next((one.strategy for one in contest.fitted.candidates if one.chosen), strategy)
-        is_delivered = is_safe(gain, uses_source=chosen in _USE_SOURCE)
+        is_delivered = is_safe(gain, uses_source=chosen in NEED_SOURCE)
         low, high = gain.interval
         found = (
             f"{decided.reason} With the {len(rows.labels)} held-out images, over {count} in all: "

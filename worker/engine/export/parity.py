@@ -25,7 +25,7 @@ HEAD_TOLERANCE = 1e-4
 # From the photo's bytes: the head was trained and judged on features rounded to fp16 (relative
 # 2 ** -11), and the runtimes add in another order.
 PHOTO_TOLERANCE = 2e-2
-MAX_PHOTOS = 16  # the head is proven on all images; these prove what is the same for all
+MAX_PHOTOS = 32
 _PROGRAM_BATCH = 7  # another than it was traced with; the last is smaller
 
 
