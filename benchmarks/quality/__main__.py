@@ -1,6 +1,7 @@
 """`python -m benchmarks.quality`: measure what is missing, print tables and verdicts.
 
-Every cell is appended to `cells.jsonl` as soon as it is measured, and not measured again.
+Every cell is appended to `--rows` as soon as it is measured, and not measured again: these hours
+are kept with the sources.
 """
 
 import argparse
@@ -34,7 +35,7 @@ def main() -> None:
     options = _options()
     folder: Path = options.folder
     folder.mkdir(parents=True, exist_ok=True)
-    cells = folder / "cells.jsonl"
+    cells: Path = options.rows
     known = _known(cells, options.again)
     ends = time.monotonic() + options.seconds
     found = opened(options)
@@ -60,6 +61,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(".regraft/bench-quality"))
+    parser.add_argument("--rows", type=Path, default=Path("benchmarks/quality/measured.jsonl"))
     parser.add_argument("--seconds", type=float, default=3600, help="when to begin no new cell")
     parser.add_argument("--table", choices=TABLES, help="one table alone")
     parser.add_argument("--only", help="the name of one set")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from worker.engine.allocator import kept_memory
 from worker.engine.backbone import Backbone
 from worker.engine.calibrate import calibrated, measured
 from worker.engine.checkpoints import CheckpointFiles
@@ -53,11 +54,12 @@ def run(spec: RunSpec, context: Context) -> Result:
         torch.set_num_threads(spec.num_threads)
     recorded = Recorded(context)
     recorded.progress("preparing", 0.0)
-    if spec.task == "evaluate":
-        return Result(Produced(blobs=[], files=[]), run_evaluation(spec, recorded))
-    if extends(spec.spec):
-        return Result(*run_extension(spec, recorded))
-    return _trained(spec, recorded)
+    with kept_memory():
+        if spec.task == "evaluate":
+            return Result(Produced(blobs=[], files=[]), run_evaluation(spec, recorded))
+        if extends(spec.spec):
+            return Result(*run_extension(spec, recorded))
+        return _trained(spec, recorded)
 
 
 def _trained(spec: RunSpec, recorded: Recorded) -> Result:
