@@ -15,7 +15,7 @@ from worker.engine.context import Context
 from worker.engine.strategies.base import Fitted, Task
 from worker.engine.strategies.planner import choice, trials
 from worker.engine.strategies.planner.experience import trained_unseen
-from worker.engine.strategies.planner.heads import Judged, judged_heads, knows_by_source
+from worker.engine.strategies.planner.heads import Judged, judged_heads
 from worker.engine.strategies.planner.shift import proxy_a_distance
 from worker.engine.strategies.planner.trials import Halving, Trial
 
@@ -27,8 +27,6 @@ def auto(task: Task, options: AutoStrategy, context: Context) -> Fitted:
     shift = _shift(task, context)
     heads = judged_heads(task, context)
     labels = task.labels[task.folds >= 0]
-    if heads[-1].uses_source and knows_by_source(task):
-        heads = [heads[-1], *heads[:-1]]
     frozen = choice.chosen(heads, labels)
     found = _tuned(task, options, context)
     gain = None if found.winner is None else _gain(found.winner, frozen, task)

@@ -136,12 +136,7 @@ def _domain_weights(source: Tensor, target: Tensor, options: InstanceWeighting) 
 def _boosted(
     material: Material, points: Tensor, count: int, num_rounds: int, context: Context
 ) -> Tensor:
-    """Return TrAdaBoost's weights [k + 1, n], those of a fold without a look at its images.
-
-    The published answer is a vote of the last half of the rounds' learners. A vote is no linear
-    head, so one head is fitted with the weights that the last round leaves: the images that the
-    learners still disagree on, and the source images that never contradicted the target.
-    """
+    """Return TrAdaBoost's weights [k + 1, n], those of a fold without a look at its images."""
     folds = (*range(int(material.folds.max()) + 1), -1)
     start = torch.stack([material.without(number) for number in folds]).float()
     penalties = torch.full((len(folds),), DEFAULT_PENALTY)
@@ -153,7 +148,7 @@ def _boosted(
         return solve(problems, _BOOSTED_ITERATIONS, _BOOSTED_TOLERANCE).logits.argmax(dim=2)
 
     is_source = torch.arange(len(points)) >= count
-    weights = boosted(
+    return boosted(
         start,
         material.labels,
         is_source,
@@ -161,7 +156,6 @@ def _boosted(
         num_classes=material.num_classes,
         num_rounds=num_rounds,
     )
-    return weights / weights[:, :count].sum(dim=1, keepdim=True) * count
 
 
 def _report(material: Material, count: int, seconds: float, context: Context) -> None:

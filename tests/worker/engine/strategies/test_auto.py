@@ -138,9 +138,20 @@ def test_one_photo_of_each_class_is_drawn_to_a_source_that_knows_them(
     assert fitted.model.backbone.module is not few.backbone.module
     assert fitted.decision is not None
     assert fitted.decision.gain is None
-    assert not _tuned(_fit(few._replace(source=source), HEADS))
     assert not _tuned(_fit(few._replace(source=source, seconds=0.01), AutoStrategy()))
     assert not _tuned(_fit(few, AutoStrategy()))
+
+
+def test_where_no_backbone_is_trained_such_a_source_makes_the_head(
+    task: Task, backbone: Backbone
+) -> None:
+    """Three points or more would be lost where photos are fewest, for want of a comparison."""
+    few, source = _one_each(task, backbone)
+    fitted = _fit(few._replace(source=source), HEADS)
+    (taken,) = [one for one in fitted.candidates if one.chosen]
+    assert taken.strategy == "instance_weighting"
+    assert "knows the target's labels" in taken.reason
+    assert "instance_weighting" in fitted.explanation
 
 
 def test_a_source_whose_labels_mean_something_else_is_not_drawn_near(
@@ -149,7 +160,10 @@ def test_a_source_whose_labels_mean_something_else_is_not_drawn_near(
     """Nothing is compared there: labels that mislead would make the model, unseen."""
     few, source = _one_each(task, backbone)
     misled = source._replace(labels=(source.labels + 1) % len(source.names))
-    assert not _tuned(_fit(few._replace(source=misled), AutoStrategy()))
+    fitted = _fit(few._replace(source=misled), AutoStrategy())
+    assert not _tuned(fitted)
+    (taken,) = [one for one in fitted.candidates if one.chosen]
+    assert taken.strategy == "least_squares"
 
 
 def _one_each(task: Task, backbone: Backbone) -> tuple[Task, Source]:

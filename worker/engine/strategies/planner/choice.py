@@ -48,17 +48,24 @@ def chosen(heads: Sequence[Judged], labels: Tensor) -> Judged:
 
     Surely: the paired 95% interval of the difference, on the same `labels` [m] images, lies
     above 0. A head that learned from a source as well has more to give where images are few and
-    little can be told: one standard error above 0 is enough for it. Where the source's images
-    alone name most of the target's, that head comes first instead.
+    little can be told: one standard error above 0 is enough for it. Where that head is trusted it
+    comes first, and the best of the others needs one standard error.
     """
+    trusted = next((one for one in heads if one.is_trusted), None)
+    if trusted is not None:
+        rest = chosen([one for one in heads if one is not trusted], labels)
+        return rest if _beats(rest, trusted, labels, 1 / Z95) else trusted
     best = heads[0]
     for one in heads[1:]:
-        if not len(labels):
-            break
-        gain = evaluate.gain(labels, one.logits, best.logits)
-        if _is_sure(gain, 1 / Z95 if one.uses_source else 1.0):
+        if _beats(one, best, labels, 1 / Z95 if one.uses_source else 1.0):
             best = one
     return best
+
+
+def _beats(one: Judged, other: Judged, labels: Tensor, share: float) -> bool:
+    if not len(labels):
+        return False
+    return _is_sure(evaluate.gain(labels, one.logits, other.logits), share)
 
 
 def candidates(heads: Sequence[Judged], taken: Judged, labels: Tensor) -> list[Candidate]:
@@ -80,9 +87,9 @@ def _candidate(one: Judged, taken: Judged, labels: Tensor) -> Candidate:
 
 
 def _reason(one: Judged, taken: Judged, labels: Tensor) -> str:
+    if one is taken and one.is_trusted:
+        return "its source knows the target's labels, and too few images could tell otherwise"
     if not len(labels):
-        if one is taken and one.uses_source:
-            return "its source alone names most of the target's images right"
         return "the default: nothing to compare on" if one is taken else "nothing to compare on"
     if one is taken:
         return "the simplest that none of the others surely beats"

@@ -8,8 +8,8 @@ from worker.engine.context import Context
 from worker.engine.failures import EngineError
 from worker.engine.strategies.alignment import mmd
 from worker.engine.strategies.base import Fitted, Task
-from worker.engine.strategies.planner.heads import ranks_by_source
 from worker.engine.strategies.planner.trials import Way, is_affordable
+from worker.engine.strategies.planner.trust import speaks_for
 
 EPOCHS = 12  # what was measured
 
@@ -17,13 +17,13 @@ EPOCHS = 12  # what was measured
 def trained_unseen(task: Task, context: Context) -> Fitted | None:
     """Return what experience says of a task without two images of any class; null for a head.
 
-    With a source that ranks the target's true labels better than chance would, both domains are
-    drawn together. Without one, training the backbone gained nothing on photos.
+    With a source that knows the target's labels both domains are drawn together. Without one,
+    training the backbone gained nothing on photos.
     """
     if bool((task.folds >= 0).any()) or context.should_stop():
         return None
     way = Way(Mmd(), mmd)
-    if not ranks_by_source(task) or not is_affordable(task, way, EPOCHS, context):
+    if not speaks_for(task) or not is_affordable(task, way, EPOCHS, context):
         return None
     try:
         return way.strategy(task, way.options, context)

@@ -3,7 +3,6 @@
 May import torch, the contract and the engine's own modules.
 """
 
-import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -18,14 +17,13 @@ from worker.engine.head import Head, fit_temperature
 from worker.engine.least_squares import LeastSquares
 from worker.engine.strategies.base import Fitted, Task
 from worker.engine.strategies.instance_weighting import instance_weighting
-from worker.engine.strategies.joined import shared_part
 from worker.engine.strategies.linear_probe import linear_probe
+from worker.engine.strategies.planner.trust import speaks_for
 from worker.engine.strategies.prototype import prototype
 
 STRENGTHS = (0.1, 0.3, 1.0)
 DEFAULT_STRENGTH = 0.3
-_MOST = 0.5
-_Z90 = 1.2816  # of the normal distribution
+_TELLING = 60  # images left out: with fewer a standard error is seven points or more
 Settings = dict[str, float | int | str]
 Fit = Callable[[Task], Head]
 
@@ -33,7 +31,8 @@ Fit = Callable[[Task], Head]
 class Judged(NamedTuple):
     """A head fitted to all images, and logits [m, c] of the m images in folds, out of fold.
 
-    `uses_source` tells that it learned from other images than the target's.
+    `uses_source` tells that it learned from other images than the target's, `is_trusted` that it
+    is taken before what is simpler: its source knows the target's labels, and few images can tell.
     """
 
     name: str
@@ -42,6 +41,7 @@ class Judged(NamedTuple):
     logits: Tensor
     seconds: float
     uses_source: bool = False
+    is_trusted: bool = False
 
 
 def least_squares(strength: float) -> Fit:
@@ -116,45 +116,8 @@ def _weighted_source(task: Task, context: Context) -> Judged:
     plain, options = task._replace(wanted=Hyperparameters()), InstanceWeighting()
     fitted = instance_weighting(plain, options, context)
     found = _of(fitted, task, "instance_weighting", {"weighting": options.weighting}, started)
-    return found._replace(uses_source=True)
-
-
-def knows_by_source(task: Task) -> bool:
-    """Tell whether a head of the source's images alone names most of the target's right."""
-    logits = _by_source(task)
-    if logits is None:
-        return False
-    return float((logits.argmax(dim=1) == task.labels).double().mean()) > _MOST
-
-
-def ranks_by_source(task: Task) -> bool:
-    """Tell whether such a head ranks the target's true labels better than chance, at 10%.
-
-    On a few images the mean rank tells more than how many are named right.
-    """
-    logits = _by_source(task)
-    if logits is None:
-        return False
-    count, width = logits.shape
-    true = logits.gather(1, task.labels[:, None])
-    rank = float((logits > true).sum(dim=1).double().mean()) / (width - 1)
-    deviation = math.sqrt((width + 1) / (12 * (width - 1) * count))  # of uniform ranks' mean
-    return rank < 0.5 - _Z90 * deviation
-
-
-def _by_source(task: Task) -> Tensor | None:
-    """Return what a head of the source's images alone says of the target's, logits [n, c].
-
-    None of these was shown to it, so this can be told where no image can be left out. Null
-    without a source that shares labels.
-    """
-    if task.source is None:
-        return None
-    shared = shared_part(task.source, task.names)
-    if not len(shared.labels):
-        return None
-    solved = LeastSquares(task.features.of(shared.images), shared.labels, task.num_classes)
-    return solved.head(DEFAULT_STRENGTH).logits(task.features.of(task.images))
+    is_trusted = len(found.logits) < _TELLING and speaks_for(task)
+    return found._replace(uses_source=True, is_trusted=is_trusted)
 
 
 def _of(fitted: Fitted, task: Task, name: str, settings: Settings, started: float) -> Judged:

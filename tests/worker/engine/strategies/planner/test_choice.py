@@ -38,11 +38,21 @@ def test_a_source_is_taken_on_less_evidence_than_a_luxury() -> None:
     assert _taken(simple, _judged("source", 70, uses_source=True)) == "simple"
 
 
+def test_a_trusted_source_is_left_on_one_standard_error_and_not_for_luck() -> None:
+    """Forty images would choose by chance between a source that helps and none."""
+    trusted = _judged("source", 80, uses_source=True)._replace(is_trusted=True)
+    assert _taken(_judged("simple", 80), trusted) == "source"
+    assert _taken(_judged("simple", 83), trusted) == "simple"
+    assert _taken(_judged("simple", 78), _judged("other", 79), trusted) == "source"
+
+
 def test_without_images_the_first_is_taken() -> None:
     """One image of each class would end in an error."""
     none = torch.zeros(0, dtype=torch.int64)
     one = _judged("simple", 80)._replace(logits=torch.zeros(0, 2))
     assert _taken(one, one._replace(name="other"), labels=none) == "simple"
+    trusted = one._replace(name="source", uses_source=True, is_trusted=True)
+    assert _taken(one, trusted, labels=none) == "source"
 
 
 def test_a_model_with_a_source_is_safe_on_one_standard_error() -> None:
