@@ -11,6 +11,8 @@ from regraft.contract.errors import ErrorCode
 from worker.engine.failures import EngineError
 from worker.engine.head import Head
 
+DEFAULT_STRENGTH = 0.3
+
 
 class LeastSquares:
     """One training set, features [n, d] and class numbers [n], solved for any strength."""

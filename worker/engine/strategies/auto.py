@@ -38,7 +38,8 @@ def auto(task: Task, options: AutoStrategy, context: Context) -> Fitted:
         count = int(found.winner.judged.sum())
         decision = _guard(_gain(found.winner, probe, task), count, found.winner.way.options.type)
         return Fitted(fitted.model, listed, f"{words} {fitted.explanation}", decision)
-    unseen = None if options.fine_tuning == "off" else trained_unseen(task, context)
+    may_train = options.fine_tuning != "off" and any(one.is_trusted for one in heads)
+    unseen = trained_unseen(task, context) if may_train else None
     if unseen is not None:
         return _by_experience(unseen, choice.candidates(heads, frozen, labels), words)
     left_out = LeftOut(frozen.logits, labels) if len(labels) else None

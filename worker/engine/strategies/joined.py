@@ -28,9 +28,13 @@ def required_source(task: Task, strategy: str) -> Source:
 
 def target_numbers(source: Source, names: list[str]) -> Tensor:
     """Return the class number of each source image [m] among a target's names, or `UNSHARED`."""
-    number = {name: position for position, name in enumerate(names)}
-    table = torch.tensor([number.get(name, UNSHARED) for name in source.names])
-    return table[source.labels]
+    return renumbered(source.labels, source.names, names)
+
+
+def renumbered(labels: Tensor, names: list[str], others: list[str]) -> Tensor:
+    """Return class numbers [n] among `names` as those among `others`, or `UNSHARED`."""
+    number = {name: position for position, name in enumerate(others)}
+    return torch.tensor([number.get(name, UNSHARED) for name in names])[labels]
 
 
 def require_shared(source: Source, names: list[str], strategy: str) -> None:

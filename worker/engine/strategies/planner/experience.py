@@ -9,21 +9,19 @@ from worker.engine.failures import EngineError
 from worker.engine.strategies.alignment import mmd
 from worker.engine.strategies.base import Fitted, Task
 from worker.engine.strategies.planner.trials import Way, is_affordable
-from worker.engine.strategies.planner.trust import speaks_for
 
 EPOCHS = 12  # what was measured
 
 
 def trained_unseen(task: Task, context: Context) -> Fitted | None:
-    """Return what experience says of a task without two images of any class; null for a head.
+    """Return what experience says of a task whose source is trusted; null for a head.
 
-    With a source that knows the target's labels both domains are drawn together. Without one,
-    training the backbone gained nothing on photos.
+    Where no class has two images both domains are drawn together.
     """
     if bool((task.folds >= 0).any()) or context.should_stop():
         return None
     way = Way(Mmd(), mmd)
-    if not speaks_for(task) or not is_affordable(task, way, EPOCHS, context):
+    if not is_affordable(task, way, EPOCHS, context):
         return None
     try:
         return way.strategy(task, way.options, context)

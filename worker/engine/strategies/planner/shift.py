@@ -6,9 +6,8 @@ May import torch and the engine's own modules.
 import torch
 from torch import Tensor
 
-from worker.engine.least_squares import LeastSquares
+from worker.engine.least_squares import DEFAULT_STRENGTH, LeastSquares
 
-_STRENGTH = 0.3
 _MIN_IMAGES, _MAX_IMAGES = 2, 500  # of each domain
 
 
@@ -28,7 +27,7 @@ def proxy_a_distance(source: Tensor, target: Tensor) -> float:
     errors = []
     for half in (0, 1):
         shown, held = halves != half, halves == half
-        head = LeastSquares(features[shown], labels[shown], 2).head(_STRENGTH)
+        head = LeastSquares(features[shown], labels[shown], 2).head(DEFAULT_STRENGTH)
         wrong = (head.logits(features[held]).argmax(dim=1) != labels[held]).double()
         errors += [float(wrong[labels[held] == domain].mean()) for domain in (0, 1)]
     return max(0.0, 2 * (1 - 2 * sum(errors) / len(errors)))

@@ -8,10 +8,10 @@ import math
 import torch
 from torch import Tensor
 
-from worker.engine.least_squares import LeastSquares
+from worker.engine.least_squares import DEFAULT_STRENGTH, LeastSquares
 from worker.engine.strategies.base import Task
+from worker.engine.strategies.joined import UNSHARED, renumbered
 
-_STRENGTH = 0.3
 _LEVEL = 0.1
 _NUM_DRAWS = 999
 _EQUAL = 1e-9  # scores nearer than this are the same
@@ -23,15 +23,14 @@ def speaks_for(task: Task) -> bool:
     None of the target's images was shown to it. False without a source that shares labels.
     """
     source = task.source
-    if source is None or not set(source.names) & set(task.names):
+    if source is None:
         return False
-    columns = [source.names.index(name) if name in source.names else -1 for name in task.names]
-    numbers = torch.tensor(columns)[task.labels]
-    shared = numbers >= 0
+    numbers = renumbered(task.labels, task.names, source.names)
+    shared = numbers != UNSHARED
     if not bool(shared.any()):
         return False
     features = task.features.of(source.images)
-    head = LeastSquares(features, source.labels, len(source.names)).head(_STRENGTH)
+    head = LeastSquares(features, source.labels, len(source.names)).head(DEFAULT_STRENGTH)
     scores = head.logits(task.features.of(task.where(shared).images)).double()
     return fits(scores - scores.mean(dim=0), numbers[shared])
 
@@ -41,8 +40,8 @@ def fits(scores: Tensor, numbers: Tensor) -> bool:
 
     A permutation test (Fisher 1935): what the images score under their classes' names is
     compared with what they would if each class had been given another of the c names. So it does
-    not matter that another domain makes all images look like one class. Where there are no ten
-    ways to give out names, the true one has to be the best of them, and better than names
+    not matter that another domain makes all images look like one class. Where there are ten
+    ways to give out names or fewer, the true one has to be the best of them, and better than names
     shuffled among the images.
     """
     classes = torch.tensor(sorted(set(numbers.tolist())))

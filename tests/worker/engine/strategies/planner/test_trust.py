@@ -14,7 +14,7 @@ WIDTH = 24
 TEN = [f"label-{number}" for number in range(10)]
 
 
-def _rows(names: list[str], seed: int, shift: float = 0.0) -> Tensor:
+def rows_of(names: list[str], seed: int, shift: float = 0.0) -> Tensor:
     """Return a row for each name, near its class's place; `shift` moves all of them alike."""
     places = torch.randn(len(TEN), WIDTH, generator=torch.Generator().manual_seed(7))
     numbers = torch.tensor([TEN.index(name) for name in names])
@@ -32,8 +32,8 @@ def _speaks(
     backbone: Backbone, target: list[str], source: list[str], *, seed: int = 1, by: int = 0
 ) -> bool:
     vectors = Vectors()
-    shown = vectors.images(_rows(target, seed, shift=2.0), target)
-    beside = vectors.images(_rows(source, 1000 + seed), _renamed(source, by))
+    shown = vectors.images(rows_of(target, seed, shift=2.0), target)
+    beside = vectors.images(rows_of(source, 1000 + seed), _renamed(source, by))
     return speaks_for(task_of(backbone, vectors, shown, beside))
 
 
@@ -71,7 +71,7 @@ def test_a_source_of_other_labels_says_nothing(backbone: Backbone) -> None:
     """A job without a label in common would end in an error."""
     assert not _speaks(backbone, TEN[:5], TEN[5:] * 10)
     vectors = Vectors()
-    shown = vectors.images(_rows(TEN, 1), TEN)
+    shown = vectors.images(rows_of(TEN, 1), TEN)
     assert not speaks_for(task_of(backbone, vectors, shown, []))
 
 
@@ -79,6 +79,6 @@ def test_one_label_in_common_tells_if_it_is_one_of_many(backbone: Backbone) -> N
     """A class alone has nobody to be exchanged with; among two a coin would say."""
     target = [TEN[9], "another"]
     vectors = Vectors()
-    rows = torch.cat([_rows([TEN[9]], 1), torch.zeros(1, WIDTH)])
-    few = vectors.images(_rows(TEN[8:] * 20, 2), TEN[8:] * 20)
+    rows = torch.cat([rows_of([TEN[9]], 1), torch.zeros(1, WIDTH)])
+    few = vectors.images(rows_of(TEN[8:] * 20, 2), TEN[8:] * 20)
     assert not speaks_for(task_of(backbone, vectors, vectors.images(rows, target), few))
