@@ -13,6 +13,12 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _FIRST_TO_GO = "500"
+_OF_ALL = Path("/proc/vmstat")
+# The controller's name, which version 2 has none of; where groups lie; the file that counts.
+_MEMORY_GROUPS = (
+    ("memory", Path("/sys/fs/cgroup/memory"), "memory.oom_control"),
+    ("", Path("/sys/fs/cgroup"), "memory.events"),
+)
 
 
 def die_with_parent(expected_parent: int, sig: int = signal.SIGKILL) -> None:
@@ -32,17 +38,36 @@ def bound(command: list[str], sig: int = signal.SIGKILL) -> list[str]:
     return [sys.executable, "-m", "core.processes", str(os.getpid()), str(int(sig)), *command]
 
 
-def oom_kills() -> int:
-    """Return how many processes Linux has killed for lack of memory, on the machine or in it.
+def kill_counter(pid: int) -> Path:
+    """Return where Linux counts what it has killed for lack of memory in a process's own group.
 
-    Without `/proc/vmstat` it is 0 for ever.
+    The whole machine's count where its group of memory cannot be read: another service's loss
+    would look like this one's (cgroups(7); `memory.events` of version 2, of version 1
+    `memory.oom_control`).
     """
-    with suppress(OSError):
-        for line in Path("/proc/vmstat").read_text().splitlines():
-            name, _, count = line.partition(" ")
-            if name == "oom_kill":
-                return int(count)
+    for line in _lines(Path(f"/proc/{pid}/cgroup")):
+        _, controllers, group = line.split(":", 2)
+        for wanted, mount, name in _MEMORY_GROUPS:
+            counter = mount / group.lstrip("/") / name
+            if wanted in controllers.split(",") and counter.is_file():
+                return counter
+    return _OF_ALL
+
+
+def oom_kills(counter: Path) -> int:
+    """Return how many processes such a counter has seen killed; 0 for ever where there is none."""
+    for line in _lines(counter):
+        name, _, count = line.partition(" ")
+        if name == "oom_kill":
+            return int(count)
     return 0
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
 
 
 def offer_to_oom_killer(pid: int) -> None:

@@ -1,13 +1,11 @@
 """Faults of a trainer's surroundings: no shared memory, and no memory at all."""
 
-import os
 import re
 import resource
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from regraft.contract.status import JobStatus
 from tests.support import light_trainer
 from tests.support.jobs import job, ready_dataset, submit, wait_for
 from tests.support.light_trainer import Behaviour
+from tests.support.memory import memory_group
 from tests.support.merchants import Merchant
 from tests.worker.conftest import opened
 from worker.supervisor.supervise import supervise
@@ -29,10 +28,6 @@ sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 _SERVE = "-m worker.engine serve"
 _MIB = 1024 * 1024
 _GROUP_BYTES = 128 * _MIB
-_MEMORY_LIMITS = (
-    (Path("/sys/fs/cgroup"), "memory.max"),
-    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
-)
 
 
 def _namespace() -> tuple[str, ...]:
@@ -109,13 +104,14 @@ def test_a_trainer_that_the_kernel_kills_for_its_memory(
     sets = [ready_dataset(database, merchant.tenant_id) for merchant in (acme, zenith)]
     large = submit(database, acme.tenant_id, sets[0], seed=Behaviour.FILL_MEMORY)
     after = submit(database, zenith.tenant_id, sets[1])
-    with _memory_group(_GROUP_BYTES) as group:
+    with memory_group(_GROUP_BYTES) as group:
         join = f"echo $$ > {group}; exec" if group else "exec"
         serve = f"{join} {shlex.join(light_trainer.COMMAND)}"
         with opened(
             settings.model_copy(update={"trainer_command": ("sh", "-c", serve)})
         ) as station:
             for job_id in (large, large, large, after):
+                wait_for(partial(_is_in, group, station.trainer.take().pid), 5)
                 supervise(station, job_id)
     rows = [job(database, job_id) for job_id in (large, after)]
     assert [(row.status, row.attempt) for row in rows] == [("failed", 3), ("succeeded", 1)]
@@ -123,26 +119,8 @@ def test_a_trainer_that_the_kernel_kills_for_its_memory(
     assert rows[0].error["code"] == ("out_of_memory" if group else "worker_lost")
 
 
-@contextmanager
-def _memory_group(limit: int) -> Iterator[Path | None]:
-    """Make a group of processes with so little memory; yield the file that a process joins by.
-
-    Yields None where this user may not make one: the kernel kills nobody then.
-    """
-    found = [pair for pair in _MEMORY_LIMITS if (pair[0] / "cgroup.procs").exists()]
-    group = found[0][0] / f"regraft-{os.getpid()}" if found else Path()
-    try:
-        group.mkdir()
-        (group / found[0][1]).write_text(str(limit))
-    except OSError:
-        with suppress(OSError):
-            group.rmdir()
-        yield None
-        return
-    members = group / "cgroup.procs"
-    yield members
-    wait_for(lambda: not members.read_text(), 10)
-    group.rmdir()
+def _is_in(group: Path | None, pid: int) -> bool:
+    return group is None or str(pid) in group.read_text().split()
 
 
 def _data_bytes(pid: int) -> int:

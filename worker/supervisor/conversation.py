@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Generic, TypeVar
 
-from core.processes import oom_kills
+from core.processes import kill_counter, oom_kills
 from regraft.contract.errors import ErrorCode
 from worker.engine.messages import (
     Answered,
@@ -53,7 +53,8 @@ class Conversation(ABC, Generic[Report]):
         self._keeper = Keeper(store)
         self._features = Keeper(partial(features.store, attempt))
         self._heard = time.monotonic()
-        self._oom_kills = oom_kills()
+        self._kill_counter = kill_counter(self._trainer.pid)
+        self._oom_kills = oom_kills(self._kill_counter)
 
     def run(self) -> Outcome:
         """Carry the run out and return how it ended."""
@@ -150,7 +151,7 @@ class Conversation(ABC, Generic[Report]):
         self._attempt.station.trainer.discard()
         if self._requests.ending is not None:
             return self._requests.ending
-        if ended.code == -signal.SIGKILL and oom_kills() > self._oom_kills:
+        if ended.code == -signal.SIGKILL and oom_kills(self._kill_counter) > self._oom_kills:
             message = "The system ran out of memory and killed the trainer."
             return self._attempt.lost(ErrorCode.OUT_OF_MEMORY, message)
         message = f"The trainer died ({ended.how})."
