@@ -18,7 +18,7 @@ from regraft.contract.status import JobStatus
 from tests.support import light_trainer
 from tests.support.jobs import job, ready_dataset, submit, wait_for
 from tests.support.light_trainer import Behaviour
-from tests.support.memory import memory_group
+from tests.support.memory import filling_command, memory_group
 from tests.support.merchants import Merchant
 from tests.worker.conftest import opened
 from worker.supervisor.supervise import supervise
@@ -117,6 +117,28 @@ def test_a_trainer_that_the_kernel_kills_for_its_memory(
     assert [(row.status, row.attempt) for row in rows] == [("failed", 3), ("succeeded", 1)]
     assert rows[0].error is not None
     assert rows[0].error["code"] == ("out_of_memory" if group else "worker_lost")
+
+
+@sqlite_only
+@pytest.mark.fault("F23")
+def test_what_another_service_lacks_is_not_the_jobs_fault(
+    database: Database, settings: Settings, acme: Merchant
+) -> None:
+    """A merchant would be told to shrink a job, because a neighbour of its worker was too large."""
+    job_id = submit(database, acme.tenant_id, ready_dataset(database, acme.tenant_id))
+    with memory_group(32 * _MIB) as group:
+        if group is None:
+            pytest.skip("no group of processes can be made here")
+        neighbour = shlex.join(filling_command(group))
+        serve = f"read order; {neighbour} < /dev/null > /dev/null; kill -9 $$"
+        update = {"trainer_command": ("sh", "-c", serve)}
+        with opened(settings.model_copy(update=update)) as station:
+            for _ in range(3):
+                supervise(station, job_id)
+    row = job(database, job_id)
+    assert (row.status, row.attempt) == ("failed", 3)
+    assert row.error is not None
+    assert row.error["code"] == "worker_lost"
 
 
 def _is_in(group: Path | None, pid: int) -> bool:

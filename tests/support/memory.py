@@ -1,6 +1,7 @@
 """A group of processes with little memory, from which the kernel kills what takes more."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,13 @@ _LIMITS = (
     (Path("/sys/fs/cgroup"), "memory.max"),
     (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
 )
+_FILL = "import sys; print(flush=True); sys.stdin.read(1); x = bytearray(b'x' * (64 << 20))"
+
+
+def filling_command(group: Path) -> list[str]:
+    """Return what joins a group, says a line, waits for a letter or the end, and takes 64 MiB."""
+    join = f'echo $$ > {group}; exec "$@"'
+    return ["sh", "-c", join, "sh", sys.executable, "-c", _FILL]
 
 
 @contextmanager
